@@ -1,0 +1,2 @@
+// Asio's separately compiled part: once, here.
+#include <boost/asio/impl/src.hpp>
