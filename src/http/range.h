@@ -1,0 +1,37 @@
+// http/range.h: RFC 9110 section 14, byte ranges of a representation. Pure; fuzzed.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace weir::http {
+
+// More ranges in one header than this, or ranges that overlap so that they ask for more than the whole, are answered as
+// the RFC permits: the header is ignored (200 with the whole).
+inline constexpr size_t kMaxRanges = 64;
+
+// As written; the size of the whole may be unknown yet.
+struct RangeSpec {
+    std::optional<uint64_t> first;  // absent: suffix range of `last` bytes
+    std::optional<uint64_t> last;   // inclusive; absent: open-ended
+};
+
+// nullopt: not a valid bytes range header, to be ignored (RFC 9110 14.2).
+std::optional<std::vector<RangeSpec>> parse_range(std::string_view header);
+
+struct ByteRange {
+    uint64_t first = 0;
+    uint64_t length = 0;  // > 0
+};
+
+// Against a whole of `size` bytes: ends are clamped, unsatisfiable ranges dropped, order kept. Empty: 416.
+std::vector<ByteRange> resolve(const std::vector<RangeSpec>&, uint64_t size);
+
+// "bytes 0-9/100"
+std::string content_range(const ByteRange&, uint64_t size);
+// "bytes */100"
+std::string unsatisfied_range(uint64_t size);
+
+}  // namespace weir::http

@@ -1,0 +1,135 @@
+// meta/metadata.h: the truth about what weir has: repositories, tags, manifests, blobs, links, staging.
+//
+// Implementations: SqliteMetadata (in the process, default); PostgreSQL later. One contract test runs over each
+// (tests/unit/meta/contract.h). Calls block: they belong on the pool. Any thread; every mutating call is one transaction,
+// visible to every later call when it returns. Errors are Failure{io} (or no_space); a broken database never looks like an
+// empty one.
+//
+// A repository is named by its local name ("docker.io/library/debian"). It exists as soon as something is linked to it.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "meta/extents.h"
+#include "oci/digest.h"
+
+namespace weir::meta {
+
+struct BlobRow {
+    oci::Digest digest;
+    uint64_t size = 0;
+    // Names the file: a blob that is removed and fetched again gets another one, so that a late unlink of the old file
+    // can't hit the new.
+    uint64_t generation = 0;
+    WallTime created{};
+    WallTime accessed{};
+    std::string upstream;  // where it came from first
+};
+
+struct ManifestRow {
+    oci::Digest digest;
+    std::string media_type;
+    std::string bytes;
+    WallTime created{};
+    WallTime accessed{};
+    std::string upstream;
+};
+
+struct TagRow {
+    oci::Digest digest;
+    WallTime checked{};  // when the upstream last confirmed it
+    std::string upstream;
+};
+
+// A blob that is being filled, or was when the process died.
+struct StagingRow {
+    oci::Digest digest;
+    uint64_t generation = 0;
+    std::optional<uint64_t> size;  // of the whole blob, once known
+    Extents extents;               // durable on disk
+    WallTime updated{};
+};
+
+// A remembered list answer (tags/list, referrers), by repository, kind and the query it was asked with.
+struct ListRow {
+    std::string body;
+    std::string content_type;
+    std::string next_query;  // of the next page, "" when it is the last
+    bool filters_applied = false;
+    WallTime fetched{};
+};
+
+struct Touch {
+    oci::Digest digest;  // of a blob or a manifest
+    WallTime accessed{};
+};
+
+struct Usage {
+    uint64_t blobs = 0;
+    uint64_t blob_bytes = 0;
+    uint64_t manifests = 0;
+    uint64_t repositories = 0;
+    uint64_t tags = 0;
+    uint64_t staging_bytes = 0;  // bytes of extents
+};
+
+class Metadata {
+public:
+    virtual ~Metadata() = default;
+
+    // Blobs.
+    virtual std::optional<BlobRow> find_blob(const oci::Digest&) = 0;
+    // Inserts the row, links it to `repository` (when not empty) and drops the staging row of the digest, at once.
+    // An existing row of that digest is kept and the call returns false: the caller then discards its file.
+    virtual bool put_blob(const BlobRow&, std::string_view repository) = 0;
+    // Only if the row still has that generation.
+    virtual bool remove_blob(const oci::Digest&, uint64_t generation) = 0;
+
+    // Manifests.
+    virtual std::optional<ManifestRow> find_manifest(const oci::Digest&) = 0;
+    // Inserts (or keeps) the manifest, links it and every digest in `references` to `repository`, and points `tag` (when
+    // not empty) at it, at once.
+    virtual void put_manifest(const ManifestRow&, std::string_view repository,
+                              std::span<const oci::Digest> references, std::string_view tag) = 0;
+    virtual bool remove_manifest(const oci::Digest&) = 0;
+
+    // Tags.
+    virtual std::optional<TagRow> find_tag(std::string_view repository, std::string_view tag) = 0;
+    virtual void put_tag(std::string_view repository, std::string_view tag, const TagRow&) = 0;
+    virtual bool remove_tag(std::string_view repository, std::string_view tag) = 0;
+    // Sorted bytewise, after `last`, at most `limit`.
+    virtual std::vector<std::string> tags(std::string_view repository, std::string_view last,
+                                          size_t limit) = 0;
+
+    // Links: what may be served under a repository.
+    virtual bool linked(std::string_view repository, const oci::Digest&) = 0;
+    virtual void link(std::string_view repository, const oci::Digest&) = 0;
+    virtual std::vector<std::string> repositories(std::string_view last, size_t limit) = 0;
+
+    // Remembered lists.
+    virtual std::optional<ListRow> find_list(std::string_view repository, std::string_view kind,
+                                             std::string_view query) = 0;
+    virtual void put_list(std::string_view repository, std::string_view kind,
+                          std::string_view query, const ListRow&) = 0;
+
+    // Staging.
+    virtual std::optional<StagingRow> find_staging(const oci::Digest&) = 0;
+    virtual void put_staging(const StagingRow&) = 0;  // insert or replace
+    virtual bool remove_staging(const oci::Digest&) = 0;
+    virtual std::vector<StagingRow> stagings(size_t limit) = 0;  // oldest first
+
+    // A number never given before, also not before a restart.
+    virtual uint64_t next_generation() = 0;
+    // Access times of blobs and manifests; unknown digests are ignored.
+    virtual void touch(std::span<const Touch>) = 0;
+    // Kept in counters: constant time.
+    virtual Usage usage() = 0;
+};
+
+}  // namespace weir::meta

@@ -1,0 +1,22 @@
+// meta/sqlite/sqlite_metadata.h: Metadata in one SQLite file (WAL), in the process.
+//
+// One writer connection behind a mutex, a few readers. Opening is constant time: nothing is scanned, the schema version is
+// checked and migrated forward in a transaction.
+#pragma once
+#include <memory>
+#include <string>
+
+#include "meta/metadata.h"
+
+namespace weir::meta {
+
+struct SqliteOptions {
+    std::string path;       // ":memory:" for tests: one connection
+    bool durable = false;   // synchronous=FULL: a commit survives a power cut; else NORMAL: it survives a kill
+    size_t readers = 4;
+};
+
+// Failure{io} when the file is not a database or of a newer schema (the message says what to do).
+std::unique_ptr<Metadata> open_sqlite(SqliteOptions);
+
+}  // namespace weir::meta
