@@ -1,0 +1,300 @@
+// config/config.h: everything weir is told, as plain values.
+//
+// A Config is made by load.h from one file (zot's schema, and our own keys under "weir"), or by
+// defaults() from no file, and never changes afterwards; a reload makes another one. Every field
+// here is explained, with its key, its default and its unit, in docs/configuration.md, which is
+// checked against schema.cc by a test.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+namespace weir::config {
+
+// Limits of what a file may say; beyond them it is refused.
+inline constexpr size_t kMaxFileBytes = 4 * 1024 * 1024;
+inline constexpr size_t kMaxDepth = 32;
+inline constexpr size_t kMaxValues = 100'000;
+inline constexpr size_t kMaxRegistries = 1'000;
+
+inline constexpr uint64_t kKiB = 1024, kMiB = 1024 * kKiB, kGiB = 1024 * kMiB;
+
+// "50GB", "10GiB" or "80%" of something whose size is known later (a disk).
+struct Size {
+    uint64_t bytes = 0;
+    std::optional<double> percent;  // then bytes is 0
+    uint64_t of(uint64_t whole) const {
+        return percent ? static_cast<uint64_t>(static_cast<double>(whole) * *percent / 100) : bytes;
+    }
+    bool operator==(const Size&) const = default;
+};
+
+// ---- http, log, storage
+// ---------------------------------------------------------------------------------------------
+
+struct Tls {
+    std::string cert, key, cacert;  // cacert: clients must show a certificate signed by it
+    bool operator==(const Tls&) const = default;
+};
+
+struct Http {
+    std::string address = "0.0.0.0";
+    uint16_t port = 5000;
+    std::optional<Tls> tls;
+    std::string realm;
+    std::string external_url;
+    // Idle timeouts: a client that sends, or takes, nothing for so long. 0 or less: none.
+    Duration read_timeout = std::chrono::seconds(60);
+    Duration write_timeout = std::chrono::seconds(60);
+    bool operator==(const Http&) const = default;
+};
+
+struct Log {
+    std::string level = "info";  // as written: trace, debug, info, warn, error, fatal, panic
+    std::string output;          // a path; empty: standard error
+    std::string audit;           // not written yet
+    // weir.log
+    std::string format = "json";  // json or text
+    bool access = true;           // a line for each request
+    std::string access_output;    // a path; empty: the same as output
+    log::Level threshold() const;
+    bool operator==(const Log&) const = default;
+};
+
+struct Storage {
+    std::string root_directory;  // never empty after a load
+    bool commit = false;         // fsync before an object is called stored
+    std::string driver;          // storageDriver.name as written; empty: local
+    bool operator==(const Storage&) const = default;
+};
+
+// ---- upstreams
+// ------------------------------------------------------------------------------------------------------
+
+// One login at one upstream, for the repositories that match. Several may stand side by side
+// (organisations of ghcr.io).
+struct Login {
+    std::string repositories = "**";  // glob on the upstream's repository name
+    std::string username;
+    Secret password, token;  // token: sent as "Bearer" without asking for one
+    std::string password_file, password_env, token_file, token_env;
+    bool operator==(const Login&) const = default;
+};
+
+// weir.upstreams."<host name or destination>"; what isn't said there is taken from
+// weir.upstreams.default, then from here.
+struct UpstreamSettings {
+    bool offline = false;         // serve only what is stored; never ask
+    std::optional<Duration> ttl;  // of tags; else manifestCheckInterval, else freshness.ttl
+    bool head = true;  // revalidate with HEAD (false: the upstream counts or breaks HEAD)
+    uint32_t max_concurrent = 64;  // requests at once
+    struct Segments {
+        uint32_t count = 1;              // parallel ranges of one blob; 1: off
+        uint64_t bytes = 8 * kMiB;       // of one range
+        uint64_t min_bytes = 32 * kMiB;  // smaller blobs are fetched in one piece
+        bool operator==(const Segments&) const = default;
+    } segments;
+    Duration connect_timeout = std::chrono::seconds(5);
+    Duration response_timeout = std::chrono::seconds(10);  // to the head of an answer
+    Duration stall_timeout =
+        std::chrono::seconds(10);  // a body slower than stall_bytes_per_second for so long
+    uint64_t stall_bytes_per_second = 1024;
+    bool anonymous = false;  // never send credentials, whatever files say
+    std::vector<Login> credentials;
+    std::vector<std::string> trusted_hosts;  // token realms on these hosts are believed, besides
+                                             // the upstream's own domain
+    std::string proxy;  // a URL; "none": no proxy; empty: HTTPS_PROXY, HTTP_PROXY, NO_PROXY
+    bool operator==(const UpstreamSettings&) const = default;
+};
+
+// extensions.sync.registries[].content[]
+struct Content {
+    std::string prefix;             // glob on the upstream's repository name; leading '/' ignored
+    std::string destination = "/";  // local prefix
+    bool strip_prefix = false;
+    std::string tags_regex, tags_exclude_regex;  // of periodic sync only
+    bool tags_semver = false;
+    bool operator==(const Content&) const = default;
+};
+
+// What is known of an upstream besides its configuration (features.md 4.6).
+struct Quirks {
+    bool hub = false;  // Docker Hub or a mirror of it: one-part names stand in library/
+    bool redirects_manifests = false;  // registry.k8s.io, mcr.microsoft.com
+    bool no_challenge = false;         // answers without a 401 step
+    bool head_lacks_digest = false;    // ECR: GET and hash
+    bool referrers_api = true;         // false: ask for the tag schema at once
+    bool operator==(const Quirks&) const = default;
+};
+
+// extensions.sync.registries[]: one upstream with its mirrors.
+struct Registry {
+    std::string name;  // for logs, metrics and weir.upstreams: the first URL's host[:port]; Hub is
+                       // docker.io
+    // "https://host[:port]", lower case, no path, without weir itself; the first is the primary,
+    // the others are its mirrors. Never empty.
+    std::vector<std::string> urls;
+    std::vector<Content> content;  // empty: everything, root to root
+    bool on_demand = false;
+    bool tls_verify = true;
+    std::string cert_dir;  // *.crt = CA, *.cert + *.key = client pair
+    uint32_t max_retries = 3;
+    Duration retry_delay = std::chrono::milliseconds(500);
+    Duration max_retry_delay =
+        std::chrono::seconds(10);  // growth of the delay stops here; zot: == retry_delay, no growth
+    std::optional<Duration> manifest_check_interval;
+    Duration poll_interval{};  // periodic sync: not done yet
+    bool only_signed = false;
+    bool sync_legacy_cosign_tags = true;
+    std::string credential_helper;
+    std::optional<uint32_t>
+        req_concurrent;  // taken as settings.max_concurrent unless weir says otherwise
+    Quirks quirks;
+    UpstreamSettings settings;
+    bool operator==(const Registry&) const = default;
+
+    // Tags of this upstream are fresh for so long; `fallback` is freshness.ttl.
+    Duration tag_ttl(Duration fallback) const {
+        return settings.ttl ? *settings.ttl : manifest_check_interval.value_or(fallback);
+    }
+};
+
+// ---- weir
+// -----------------------------------------------------------------------------------------------------------
+
+struct FreshnessRule {
+    std::string repositories = "**";  // glob on the local repository name
+    std::string tags;                 // regular expression (RE2) on the whole tag; empty: all
+    Duration ttl{};
+    bool operator==(const FreshnessRule&) const = default;
+};
+
+struct Freshness {
+    Duration ttl = std::chrono::minutes(5);
+    Duration negative_ttl = std::chrono::seconds(10);
+    Duration signature_negative_ttl = std::chrono::seconds(2);
+    std::vector<std::string>
+        immutable;  // regular expressions on the whole tag: once stored never asked again
+    std::vector<FreshnessRule> rules;  // the first that matches; before the upstream's own ttl
+    bool operator==(const Freshness&) const = default;
+};
+
+struct Fetch {
+    uint32_t max_concurrent = 64;
+    uint32_t max_queued = 1024;
+    uint64_t chunk_bytes = 4 * kMiB;  // a cold range is fetched in whole chunks
+    uint64_t range_ahead_bytes =
+        32 * kMiB;  // a range this near ahead of a running fetch waits for it
+    uint64_t record_interval_bytes = 32 * kMiB;  // a crash costs at most so much
+    bool whole_after_range = false;              // fetch.rest: "whole" (true) or "none"
+    bool operator==(const Fetch&) const = default;
+};
+
+struct Memory {
+    uint64_t manifest_bytes = 64 * kMiB;
+    uint32_t open_files = 1024;
+    bool operator==(const Memory&) const = default;
+};
+
+struct Disk {
+    Size max_size{0, {}};           // 0: no bound
+    Size min_free{512 * kMiB, {}};  // kept free for others; below it blobs are relayed, not stored
+    bool operator==(const Disk&) const = default;
+};
+
+struct Relay {
+    uint64_t buffer_bytes = 4 * kMiB;
+    uint32_t max_concurrent = 64;
+    bool operator==(const Relay&) const = default;
+};
+
+struct Threads {
+    uint32_t loops = 0;  // 0: one a core
+    uint32_t pool = 8;
+    uint32_t transfers = 1;  // threads for blob bodies from upstreams
+    bool operator==(const Threads&) const = default;
+};
+
+struct Limits {
+    uint32_t max_connections = 16384;
+    uint64_t max_header_bytes = 32 * kKiB;
+    uint64_t max_url_bytes = 8 * kKiB;
+    uint32_t max_header_fields = 128;
+    uint64_t max_manifest_bytes = 4 * kMiB;
+    uint64_t max_request_body_bytes = 4 * kMiB;
+    bool operator==(const Limits&) const = default;
+};
+
+struct Timeouts {
+    Duration header = std::chrono::seconds(10);  // from the first byte of a request head to its end
+    Duration handshake = std::chrono::seconds(10);  // TLS
+    Duration idle = std::chrono::seconds(60);       // between requests
+    Duration miss =
+        std::chrono::seconds(10);  // what isn't stored gets an answer, or an OCI error, within it
+    Duration drain = std::chrono::seconds(30);  // after SIGTERM running transfers have so long
+    bool operator==(const Timeouts&) const = default;
+};
+
+struct Metrics {
+    bool enable = true;
+    std::string path = "/metrics";
+    bool operator==(const Metrics&) const = default;
+};
+
+// ---- all of it
+// ------------------------------------------------------------------------------------------------------
+
+struct Config {
+    std::string path;  // of the file; empty: defaults
+    Http http;
+    Log log;
+    Storage storage;
+
+    std::vector<Registry>
+        registries;  // in the file's order; includes those that are not asked on demand
+    std::string credentials_file;  // extensions.sync.credentialsFile
+    std::vector<std::string>
+        docker_config_files;  // that may exist, the first that names a host wins
+
+    std::vector<std::pair<std::string, std::string>>
+        hosts;  // weir.hosts, names lower case, destinations without outer '/'
+    std::string bare_upstream =
+        "docker.io";                     // which name serves bare /v2/library/x; "none": nobody
+    bool bare_upstream_given = false;    // then it must exist
+    std::vector<std::string> own_names;  // never upstream names: weir itself
+
+    Freshness freshness;
+    Fetch fetch;
+    Memory memory;
+    Disk disk;
+    Relay relay;
+    Threads threads;
+    Limits limits;
+    Timeouts timeouts;
+    Metrics metrics;
+    bool catalog = true;       // GET /v2/_catalog lists what is cached
+    bool reload_watch = true;  // look at the file's time, besides SIGHUP
+    Duration reload_interval = std::chrono::seconds(5);
+
+    bool operator==(const Config&) const = default;
+
+    // The registry of that name, or nullptr.
+    const Registry* registry(std::string_view name) const;
+};
+
+// The keys that differ between two configurations and that only a restart can change ("http.port"),
+// for the log line of a reload.
+std::vector<std::string> needs_restart(const Config& before, const Config& after);
+
+// Docker Hub under any of its names (docker.io, index.docker.io, registry-1.docker.io, and their
+// ports 443 and 80).
+bool is_hub_name(std::string_view host);
+
+}  // namespace weir::config
