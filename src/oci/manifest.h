@@ -36,7 +36,7 @@ struct Manifest {
     std::vector<Descriptor> blobs;     // config and layers; empty for an index
     std::vector<Descriptor> manifests; // children of an index
     std::vector<Descriptor> subject;   // none or one
-    std::string artifact_type;
+    std::string artifact_type;         // else the config's media type (distribution-spec 1.1, "Listing Referrers")
 };
 
 // `content_type` is what the upstream said (without parameters), or empty. Docker's schema 1 and what isn't a JSON object
