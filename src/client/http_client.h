@@ -61,7 +61,7 @@ struct Timeouts {
 
 enum class BodyAction {
     go_on,
-    pause,  // no more until resume(); HTTP/1.1 only, where it is TCP's back-pressure
+    pause,  // these bytes were not taken: they come again after resume(). HTTP/1.1 only, where it is TCP's back-pressure
     stop,   // end the transfer now: ReplyEnd::outcome is stopped
 };
 

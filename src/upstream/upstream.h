@@ -81,6 +81,9 @@ public:
 struct BlobRange {
     uint64_t first = 0;
     std::optional<uint64_t> last;  // inclusive
+    // > 0: the last so many bytes, whatever the size is ("bytes=-n"); first and last are then ignored. An upstream that
+    // ignores ranges answers with the whole from 0.
+    uint64_t suffix = 0;
 };
 
 enum class TransferEnd {
