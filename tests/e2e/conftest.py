@@ -1,0 +1,102 @@
+"""What every test may ask for. Registries and authorities live as long as the run; fronts and weirs as long as a test."""
+
+import signal
+
+import pytest
+from support import images
+from support.certs import Authority
+from support.front import Front
+from support.registry import Registry
+from support.weir import Weir, configuration, registry_entry
+
+
+@pytest.fixture(autouse=True)
+def deadline(request):
+    """No test hangs: the alarm raises in the test's own thread."""
+    marker = request.node.get_closest_marker("deadline")
+    seconds = marker.args[0] if marker else 120
+
+    def late(*_):
+        raise TimeoutError(f"the test took more than {seconds} s")
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory):
+    registry = Registry(tmp_path_factory.mktemp("registry"))
+    yield registry
+    registry.stop()
+
+
+@pytest.fixture(scope="session")
+def maker(tmp_path_factory):
+    return images.Maker(tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture(scope="session")
+def multi(registry, maker):
+    """A small OCI index of four platforms at lab/multi:v1; its layers unpack."""
+    return registry.push("lab/multi", "v1", maker.multi_arch())
+
+
+@pytest.fixture(scope="session")
+def docker_multi(registry, maker):
+    """The same as a Docker schema 2 manifest list at lab/docker:v1."""
+    return registry.push("lab/docker", "v1", maker.multi_arch(kinds=images.DOCKER))
+
+
+@pytest.fixture
+def new_front(tmp_path, registry, authority):
+    """Makes upstreams: new_front(files=True, rate=..., auth=...)."""
+    made = []
+
+    def make(**more):
+        front = Front(tmp_path / f"front{len(made)}", registry, authority, **more)
+        made.append(front)
+        return front
+    yield make
+    for front in made:
+        front.stop()
+
+
+@pytest.fixture
+def front(new_front):
+    """The usual upstream: TLS, tokens for everybody."""
+    return new_front()
+
+
+@pytest.fixture
+def start_weir(tmp_path):
+    """Starts weirs from a whole configuration: start_weir(config, env=...)."""
+    made = []
+
+    def start(config, **more):
+        weir = Weir(tmp_path / f"weir{len(made)}", config, **more)
+        made.append(weir)
+        return weir
+    yield start
+    for weir in made:
+        if weir.process:
+            weir.stop()
+
+
+@pytest.fixture
+def new_weir(start_weir):
+    """Starts a weir over these upstreams: new_weir(front, mirror, weir={...}); /up and docker.io lead to them."""
+    def start(*fronts, entry=None, env=None, **config):
+        return start_weir(configuration(registry_entry(*fronts, **(entry or {})), **config), env=env)
+    return start
+
+
+@pytest.fixture
+def weir(new_weir, front):
+    return new_weir(front)
