@@ -1,4 +1,5 @@
-// meta/extents.h: which bytes of a blob have arrived: a sorted set of disjoint, non-adjacent half-open intervals. Pure.
+// meta/extents.h: which bytes of a blob have arrived: a sorted set of disjoint, non-adjacent
+// half-open intervals. Pure.
 #pragma once
 #include <cstdint>
 #include <map>

@@ -1,11 +1,13 @@
-// meta/metadata.h: the truth about what weir has: repositories, tags, manifests, blobs, links, staging.
+// meta/metadata.h: the truth about what weir has: repositories, tags, manifests, blobs, links,
+// staging.
 //
-// Implementations: SqliteMetadata (in the process, default); PostgreSQL later. One contract test runs over each
-// (tests/unit/meta/contract.h). Calls block: they belong on the pool. Any thread; every mutating call is one transaction,
-// visible to every later call when it returns. Errors are Failure{io} (or no_space); a broken database never looks like an
-// empty one.
+// Implementations: SqliteMetadata (in the process, default); PostgreSQL later. One contract test
+// runs over each (tests/unit/meta/contract.h). Calls block: they belong on the pool. Any thread;
+// every mutating call is one transaction, visible to every later call when it returns. Errors are
+// Failure{io} (or no_space); a broken database never looks like an empty one.
 //
-// A repository is named by its local name ("docker.io/library/debian"). It exists as soon as something is linked to it.
+// A repository is named by its local name ("docker.io/library/debian"). It exists as soon as
+// something is linked to it.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -24,8 +26,8 @@ namespace weir::meta {
 struct BlobRow {
     oci::Digest digest;
     uint64_t size = 0;
-    // Names the file: a blob that is removed and fetched again gets another one, so that a late unlink of the old file
-    // can't hit the new.
+    // Names the file: a blob that is removed and fetched again gets another one, so that a late
+    // unlink of the old file can't hit the new.
     uint64_t generation = 0;
     WallTime created{};
     WallTime accessed{};
@@ -56,7 +58,8 @@ struct StagingRow {
     WallTime updated{};
 };
 
-// A remembered list answer (tags/list, referrers), by repository, kind and the query it was asked with.
+// A remembered list answer (tags/list, referrers), by repository, kind and the query it was asked
+// with.
 struct ListRow {
     std::string body;
     std::string content_type;
@@ -85,16 +88,17 @@ public:
 
     // Blobs.
     virtual std::optional<BlobRow> find_blob(const oci::Digest&) = 0;
-    // Inserts the row, links it to `repository` (when not empty) and drops the staging row of the digest, at once.
-    // An existing row of that digest is kept and the call returns false: the caller then discards its file.
+    // Inserts the row, links it to `repository` (when not empty) and drops the staging row of the
+    // digest, at once. An existing row of that digest is kept and the call returns false: the
+    // caller then discards its file.
     virtual bool put_blob(const BlobRow&, std::string_view repository) = 0;
     // Only if the row still has that generation.
     virtual bool remove_blob(const oci::Digest&, uint64_t generation) = 0;
 
     // Manifests.
     virtual std::optional<ManifestRow> find_manifest(const oci::Digest&) = 0;
-    // Inserts (or keeps) the manifest, links it and every digest in `references` to `repository`, and points `tag` (when
-    // not empty) at it, at once.
+    // Inserts (or keeps) the manifest, links it and every digest in `references` to `repository`,
+    // and points `tag` (when not empty) at it, at once.
     virtual void put_manifest(const ManifestRow&, std::string_view repository,
                               std::span<const oci::Digest> references, std::string_view tag) = 0;
     virtual bool remove_manifest(const oci::Digest&) = 0;

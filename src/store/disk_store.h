@@ -1,4 +1,5 @@
-// store/disk_store.h: blobs as files: <root>/blobs/sha256/ab/<hex>.<generation>, staging in <root>/staging/.
+// store/disk_store.h: blobs as files: <root>/blobs/sha256/ab/<hex>.<generation>, staging in
+// <root>/staging/.
 //
 // Commit is a rename within one file system. Nothing lists a directory.
 #pragma once
@@ -13,10 +14,12 @@ namespace weir::store {
 
 struct DiskOptions {
     std::string root;
-    bool durable = false;  // storage.commit: fsync file and directory before a blob counts as stored
+    bool durable =
+        false;  // storage.commit: fsync file and directory before a blob counts as stored
 };
 
-// Makes the directories; Failure{config_invalid} with path and hint when it can't. `files` and `pool` outlive it.
+// Makes the directories; Failure{config_invalid} with path and hint when it can't. `files` and
+// `pool` outlive it.
 std::unique_ptr<Store> open_disk_store(DiskOptions, Files&, Pool&);
 
 }  // namespace weir::store

@@ -1,7 +1,7 @@
 // store/space.h: bytes are promised before they are fetched.
 //
-// A Reservation is taken for a blob's size before its first byte is asked for and turned into use by its commit. What is
-// staged counts. Any thread.
+// A Reservation is taken for a blob's size before its first byte is asked for and turned into use
+// by its commit. What is staged counts. Any thread.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include <mutex>
 #include <optional>
 
+#include "base/clock.h"
 #include "base/file.h"
 
 namespace weir::store {
@@ -19,7 +20,7 @@ class Space {
 
 public:
     struct Limits {
-        uint64_t max_bytes = UINT64_MAX;  // of blobs and staging together
+        uint64_t max_bytes = UINT64_MAX;         // of blobs and staging together
         uint64_t min_free_bytes = 256ull << 20;  // kept free on the file system
     };
 
@@ -35,13 +36,16 @@ public:
 
     private:
         friend class Space;
-        Reservation(std::shared_ptr<State> state, uint64_t bytes) : state_(std::move(state)), bytes_(bytes) {}
+        Reservation(std::shared_ptr<State> state, uint64_t bytes)
+            : state_(std::move(state)), bytes_(bytes) {}
         std::shared_ptr<State> state_;
         uint64_t bytes_ = 0;
     };
 
-    // `used`: what the metadata counts at the start. `free_bytes` asks the file system; called at most once a second.
-    Space(Limits, uint64_t used, std::function<DiskSpace()> file_system);
+    // `used`: what the metadata counts at the start. `file_system` is asked at most once a second
+    // of `clock`, which outlives all reservations.
+    Space(Limits, uint64_t used, std::function<DiskSpace()> file_system,
+          Clock& clock = system_clock());
     // nullopt: refused, the caller relays.
     std::optional<Reservation> reserve(uint64_t bytes);
     void release(uint64_t bytes);  // something stored was erased

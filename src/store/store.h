@@ -1,8 +1,9 @@
 // store/store.h: where the bytes of blobs are kept.
 //
-// Implementations: DiskStore; later S3Store and TieredStore. One contract test runs over each. Calls are coroutines: what
-// blocks runs on the pool. Blobs are immutable; a name is (digest, generation), so erasing and storing the same digest
-// again never meet. Errors are Failure{no_space} or Failure{io}.
+// Implementations: DiskStore; later S3Store and TieredStore. One contract test runs over each.
+// Calls are coroutines: what blocks runs on the pool. Blobs are immutable; a name is (digest,
+// generation), so erasing and storing the same digest again never meet. Errors are
+// Failure{no_space} or Failure{io}.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -15,8 +16,9 @@
 
 namespace weir::store {
 
-// A sparse file that a Fetch fills; invisible until committed. Its File may be written by a transfer thread and read by
-// any loop at the same time (different bytes). Dropping the object leaves the file for a later reopen().
+// A sparse file that a Fetch fills; invisible until committed. Its File may be written by a
+// transfer thread and read by any loop at the same time (different bytes). Dropping the object
+// leaves the file for a later reopen().
 struct Staging {
     oci::Digest digest;
     uint64_t generation = 0;
@@ -28,14 +30,14 @@ public:
     virtual ~Store() = default;
     // A whole, committed blob; nullptr when it isn't there.
     virtual Task<std::shared_ptr<const File>> open(oci::Digest, uint64_t generation) = 0;
-    // A new, empty staging file. With a size its space is allocated at once, so that a full disk is known before the
-    // first byte is asked for: Failure{no_space}.
+    // A new, empty staging file. With a size its space is allocated at once, so that a full disk is
+    // known before the first byte is asked for: Failure{no_space}.
     virtual Task<std::shared_ptr<Staging>> stage(oci::Digest, uint64_t generation,
                                                  std::optional<uint64_t> size) = 0;
     // The staging file of a former process; nullptr when it is gone.
     virtual Task<std::shared_ptr<Staging>> reopen(oci::Digest, uint64_t generation) = 0;
-    // The caller has verified the digest. Atomic and, if the store was opened with `commit` durability, on disk when it
-    // returns. The staging's File stays readable.
+    // The caller has verified the digest. Atomic and, if the store was opened with `commit`
+    // durability, on disk when it returns. The staging's File stays readable.
     virtual Task<> commit(std::shared_ptr<Staging>) = 0;
     virtual Task<> discard(std::shared_ptr<Staging>) = 0;
     virtual Task<> discard_left_over(oci::Digest, uint64_t generation) = 0;

@@ -1,7 +1,7 @@
 // meta/sqlite/sqlite_metadata.h: Metadata in one SQLite file (WAL), in the process.
 //
-// One writer connection behind a mutex, a few readers. Opening is constant time: nothing is scanned, the schema version is
-// checked and migrated forward in a transaction.
+// One writer connection behind a mutex, a few readers. Opening is constant time: nothing is
+// scanned, the schema version is checked and migrated forward in a transaction.
 #pragma once
 #include <memory>
 #include <string>
@@ -11,8 +11,9 @@
 namespace weir::meta {
 
 struct SqliteOptions {
-    std::string path;       // ":memory:" for tests: one connection
-    bool durable = false;   // synchronous=FULL: a commit survives a power cut; else NORMAL: it survives a kill
+    std::string path;  // ":memory:" for tests: one connection
+    bool durable =
+        false;  // synchronous=FULL: a commit survives a power cut; else NORMAL: it survives a kill
     size_t readers = 4;
 };
 

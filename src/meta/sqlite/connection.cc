@@ -1,0 +1,222 @@
+#include "meta/sqlite/connection.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <limits>
+#include <system_error>
+
+#include "base/failure.h"
+#include "base/file.h"
+#include "base/text.h"
+
+namespace weir::meta {
+namespace {
+
+// What an operator can do about it.
+std::string hint(int code, const std::string& path) {
+    switch (code & 0xff) {
+        case SQLITE_NOTADB:
+            return "; this file is not weir's metadata: move it away, or set another path";
+        case SQLITE_CORRUPT:
+            return "; the database is damaged: restore a copy, or move it and the blobs away to "
+                   "start anew";
+        case SQLITE_CANTOPEN:
+            return fmt::format("; does {} exist, and may weir write there?", parent_path(path));
+        case SQLITE_READONLY:
+        case SQLITE_PERM:
+        case SQLITE_AUTH:
+            return fmt::format("; weir must be able to write the file and {}", parent_path(path));
+        case SQLITE_BUSY:
+        case SQLITE_LOCKED:
+            return "; another process holds the database: is there a second weir on it?";
+        case SQLITE_FULL:
+            return "; free some space, weir goes on by itself";
+        default:
+            return "";
+    }
+}
+
+bool disk_full(int code, int system_error) {
+    if ((code & 0xff) == SQLITE_FULL) return true;
+    const bool storage = (code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_CANTOPEN;
+    return storage && (system_error == ENOSPC || system_error == EDQUOT);
+}
+
+}  // namespace
+
+Connection::Connection(std::string path, Role role) : path_(std::move(path)) {
+    const int flags =
+        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+    const int code = sqlite3_open_v2(path_.c_str(), &db_, flags, nullptr);
+    try {
+        if (code != SQLITE_OK) fail(code);
+        sqlite3_busy_timeout(db_, kBusyTimeoutMs);
+        // The file is read through the page cache of the system: memory-mapped pages would count as
+        // ours, and a disk error would be a signal. Page caches of our own stay small.
+        execute(role == Role::writer ? "PRAGMA mmap_size = 0; PRAGMA cache_size = -4096"
+                                     : "PRAGMA mmap_size = 0; PRAGMA cache_size = -1024");
+        if (role == Role::reader) execute("PRAGMA query_only = 1");
+    } catch (...) {
+        sqlite3_close_v2(db_);
+        throw;
+    }
+}
+
+Connection::~Connection() {
+    for (const auto& [sql, statement] : statements_) sqlite3_finalize(statement);
+    sqlite3_close_v2(db_);
+}
+
+void Connection::execute(const std::string& sql) {
+    const int code = sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr);
+    if (code != SQLITE_OK) fail(code);
+}
+
+std::string Connection::text(const std::string& sql) {
+    sqlite3_stmt* statement = nullptr;
+    int code = sqlite3_prepare_v2(db_, sql.c_str(), -1, &statement, nullptr);
+    std::string value;
+    if (code == SQLITE_OK) {
+        code = sqlite3_step(statement);
+        if (const auto* found = code == SQLITE_ROW ? sqlite3_column_text(statement, 0) : nullptr)
+            value = reinterpret_cast<const char*>(found);
+    }
+    sqlite3_finalize(statement);
+    if (code != SQLITE_ROW && code != SQLITE_DONE) fail(code);
+    return value;
+}
+
+int64_t Connection::number(const std::string& sql) {
+    const auto value = text(sql);
+    const bool negative = value.starts_with('-');
+    const auto magnitude = parse_u64(std::string_view(value).substr(negative ? 1 : 0));
+    const auto number = static_cast<int64_t>(magnitude.value_or(0));
+    return negative ? -number : number;
+}
+
+sqlite3_stmt* Connection::prepared(const char* sql) {
+    auto [at, fresh] = statements_.try_emplace(sql, nullptr);
+    if (at->second == nullptr) {
+        const int code =
+            sqlite3_prepare_v3(db_, sql, -1, SQLITE_PREPARE_PERSISTENT, &at->second, nullptr);
+        if (code != SQLITE_OK) fail(code);
+    }
+    return at->second;
+}
+
+void Connection::fail(int code) const {
+    const int system_error = db_ == nullptr ? 0 : sqlite3_system_errno(db_);
+    std::string what = fmt::format("metadata {}: {}", path_,
+                                   db_ == nullptr ? sqlite3_errstr(code) : sqlite3_errmsg(db_));
+    const bool storage = (code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_CANTOPEN;
+    if (storage && system_error != 0)
+        what += fmt::format(" ({})", std::generic_category().message(system_error));
+    throw Failure(disk_full(code, system_error) ? Kind::no_space : Kind::io,
+                  what + hint(code, path_));
+}
+
+Query::~Query() {
+    sqlite3_reset(statement_);
+    sqlite3_clear_bindings(statement_);
+}
+
+bool Query::next() {
+    const int code = sqlite3_step(statement_);
+    if (code == SQLITE_ROW) return true;
+    if (code != SQLITE_DONE) connection_.fail(code);
+    return false;
+}
+
+uint64_t Query::run() {
+    while (next()) {
+    }
+    return static_cast<uint64_t>(sqlite3_changes64(connection_.handle()));
+}
+
+bool Query::is_null(int column) const {
+    return sqlite3_column_type(statement_, column) == SQLITE_NULL;
+}
+
+uint64_t Query::number(int column) const {
+    return static_cast<uint64_t>(sqlite3_column_int64(statement_, column));
+}
+
+std::string Query::text(int column) const {
+    const auto* bytes = static_cast<const char*>(sqlite3_column_blob(statement_, column));
+    const int size = sqlite3_column_bytes(statement_, column);
+    return bytes == nullptr ? std::string() : std::string(bytes, static_cast<size_t>(size));
+}
+
+WallTime Query::time(int column) const {
+    return WallTime(std::chrono::microseconds(sqlite3_column_int64(statement_, column)));
+}
+
+oci::Digest Query::digest(int column) const {
+    const std::string key = text(column);
+    const bool sha512 = key.size() == 65 && key[0] == 1;
+    if (!sha512 && !(key.size() == 33 && key[0] == 0))
+        throw Failure(Kind::io,
+                      fmt::format("metadata {}: a stored digest of {} bytes makes no sense",
+                                  connection_.path(), key.size()));
+    return oci::Digest::from_sum(
+        sha512 ? oci::Digest::Algorithm::sha512 : oci::Digest::Algorithm::sha256,
+        as_bytes(std::string_view(key).substr(1)));
+}
+
+void Query::bind(int index, uint64_t value) {
+    // A size can be what somebody's header says.
+    if (value > static_cast<uint64_t>(std::numeric_limits<int64_t>::max()))
+        throw Failure(Kind::io, fmt::format("metadata {}: {} is too large to be stored",
+                                            connection_.path(), value));
+    bound(sqlite3_bind_int64(statement_, index, static_cast<int64_t>(value)));
+}
+
+void Query::bind(int index, WallTime value) {
+    bound(sqlite3_bind_int64(statement_, index, value.time_since_epoch().count()));
+}
+
+void Query::bind(int index, std::string_view value) {
+    // A null pointer would bind NULL.
+    const char* data = value.empty() ? "" : value.data();
+    bound(
+        sqlite3_bind_text64(statement_, index, data, value.size(), SQLITE_TRANSIENT, SQLITE_UTF8));
+}
+
+void Query::bind(int index, const Bytes& value) {
+    const char* data = value.bytes.empty() ? "" : value.bytes.data();
+    bound(sqlite3_bind_blob64(statement_, index, data, value.bytes.size(), SQLITE_TRANSIENT));
+}
+
+void Query::bind(int index, const oci::Digest& value) {
+    const std::string key = digest_key(value);
+    bind(index, Bytes{key});
+}
+
+void Query::bind(int index, const std::optional<uint64_t>& value) {
+    if (value) return bind(index, *value);
+    bound(sqlite3_bind_null(statement_, index));
+}
+
+Transaction::Transaction(Connection& connection) : connection_(connection) {
+    Query(connection_, "BEGIN IMMEDIATE").run();
+}
+
+Transaction::~Transaction() {
+    // SQLite has already rolled back after some errors, a full disk among them.
+    if (open_ && sqlite3_get_autocommit(connection_.handle()) == 0)
+        sqlite3_exec(connection_.handle(), "ROLLBACK", nullptr, nullptr, nullptr);
+}
+
+void Transaction::commit() {
+    Query(connection_, "COMMIT").run();
+    open_ = false;
+}
+
+std::string digest_key(const oci::Digest& digest) {
+    std::string key(1, static_cast<char>(digest.algorithm()));
+    key += as_text(digest.sum());
+    return key;
+}
+
+}  // namespace weir::meta

@@ -1,0 +1,117 @@
+// meta/sqlite/database.h: the connections to one file: a writer, a few readers, and one that
+// checkpoints.
+//
+// Any thread. A read sees every write that returned before it began. Readers never wait for the
+// writer, nor the writer for them; a read waits only when all readers are busy.
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <type_traits>
+#include <vector>
+
+#include "meta/sqlite/connection.h"
+#include "meta/sqlite/sqlite_metadata.h"
+
+namespace weir::meta {
+
+class Database {
+public:
+    // Pages in the write-ahead log from which on it is copied into the database, beside readers and
+    // writers ...
+    static constexpr int kCheckpointPages = 1000;
+    // ... and from which on writers wait for it, because overlapping transactions kept it from
+    // starting over: 64 MiB.
+    static constexpr int kLogLimitPages = 16384;
+
+    explicit Database(SqliteOptions);
+
+    template <class F>
+    auto read(F f) {
+        if (in_memory_) {
+            std::lock_guard lock(writer_mutex_);
+            return f(*writer_);
+        }
+        Lease reader(*this);
+        return f(*reader.connection);
+    }
+
+    // One transaction: committed when `f` returns, rolled back when it throws.
+    template <class F>
+    auto write(F f) {
+        return finish([&] { return transact(f); });
+    }
+
+    // The same, and it survives a power cut whatever the options say.
+    template <class F>
+    auto write_durably(F f) {
+        return finish([&] {
+            const Synced synced(*this);
+            return transact(f);
+        });
+    }
+
+private:
+    // A reader out of the pool.
+    struct Lease {
+        explicit Lease(Database&);
+        ~Lease();
+        Lease(const Lease&) = delete;
+        Lease& operator=(const Lease&) = delete;
+        Database& database;
+        std::unique_ptr<Connection> connection;
+    };
+    struct Synced {
+        explicit Synced(Database&);
+        ~Synced();
+        Synced(const Synced&) = delete;
+        Synced& operator=(const Synced&) = delete;
+        Database& database;
+    };
+
+    template <class F>
+    auto transact(F& f) {
+        Transaction transaction(*writer_);
+        if constexpr (std::is_void_v<decltype(f(*writer_))>) {
+            f(*writer_);
+            transaction.commit();
+        } else {
+            auto result = f(*writer_);
+            transaction.commit();
+            return result;
+        }
+    }
+
+    template <class F>
+    auto finish(F f) {
+        const AfterWrite checkpoint{*this};
+        std::lock_guard lock(writer_mutex_);
+        return f();
+    }
+    // Runs when the writer is free again.
+    struct AfterWrite {
+        ~AfterWrite() { database.checkpoint_if_due(); }
+        Database& database;
+    };
+
+    void checkpoint_if_due() noexcept;
+
+    const SqliteOptions options_;
+    const bool in_memory_;
+
+    std::mutex writer_mutex_;
+    std::unique_ptr<Connection> writer_;
+    std::atomic<int> log_pages_{0};
+
+    std::mutex readers_mutex_;
+    std::condition_variable reader_free_;
+    std::vector<std::unique_ptr<Connection>> idle_readers_;
+    size_t readers_ = 0;  // idle and in use
+
+    std::mutex checkpoint_mutex_;
+    std::unique_ptr<Connection> checkpointer_;
+    bool checkpoint_failed_ = false;
+};
+
+}  // namespace weir::meta

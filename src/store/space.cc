@@ -1,0 +1,107 @@
+#include "store/space.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "base/failure.h"
+
+namespace weir::store {
+namespace {
+constexpr Duration kProbeInterval = std::chrono::seconds(1);
+}  // namespace
+
+struct Space::State {
+    std::mutex mutex;
+    Limits limits;
+    uint64_t used = 0;
+    uint64_t reserved = 0;
+    std::function<DiskSpace()> file_system;
+    Clock* clock = nullptr;
+    std::optional<TimePoint> probed;
+    uint64_t free_at_probe = 0;
+    uint64_t kept_since_probe = 0;  // was free at the probe and isn't any more
+
+    uint64_t free_now() {
+        const TimePoint now = clock->now();
+        if (!probed || now - *probed >= kProbeInterval) {
+            probed = now;
+            try {
+                free_at_probe = file_system().free_bytes;
+            } catch (const Failure&) {
+                free_at_probe = 0;  // a disk that doesn't even answer that gets nothing promised
+            }
+            kept_since_probe = 0;
+        }
+        const uint64_t gone = std::min(free_at_probe, kept_since_probe);
+        return free_at_probe - gone;
+    }
+};
+
+Space::Space(Limits limits, uint64_t used, std::function<DiskSpace()> file_system, Clock& clock)
+    : state_(std::make_shared<State>()) {
+    state_->limits = limits;
+    state_->used = used;
+    state_->file_system = std::move(file_system);
+    state_->clock = &clock;
+}
+
+std::optional<Space::Reservation> Space::reserve(uint64_t bytes) {
+    State& s = *state_;
+    std::lock_guard lock(s.mutex);
+    // Each difference is checked before it is taken: the numbers come from configuration and from
+    // upstream's headers.
+    const uint64_t taken = s.used + s.reserved;
+    if (taken > s.limits.max_bytes || bytes > s.limits.max_bytes - taken) return std::nullopt;
+    // What is reserved may or may not have been allocated on the disk already; it is counted as if
+    // not.
+    const uint64_t free = s.free_now();
+    if (s.reserved > free || bytes > free - s.reserved) return std::nullopt;
+    if (free - s.reserved - bytes < s.limits.min_free_bytes) return std::nullopt;
+    s.reserved += bytes;
+    return Reservation(state_, bytes);
+}
+
+void Space::release(uint64_t bytes) {
+    std::lock_guard lock(state_->mutex);
+    state_->used -= std::min(state_->used, bytes);
+}
+
+void Space::set_limits(Limits limits) {
+    std::lock_guard lock(state_->mutex);
+    state_->limits = limits;
+}
+
+uint64_t Space::used() const {
+    std::lock_guard lock(state_->mutex);
+    return state_->used;
+}
+
+uint64_t Space::reserved() const {
+    std::lock_guard lock(state_->mutex);
+    return state_->reserved;
+}
+
+Space::Reservation& Space::Reservation::operator=(Reservation&& other) noexcept {
+    Reservation before(std::move(*this));
+    state_ = std::move(other.state_);
+    bytes_ = std::exchange(other.bytes_, 0);
+    return *this;
+}
+
+Space::Reservation::~Reservation() {
+    if (!state_) return;
+    std::lock_guard lock(state_->mutex);
+    state_->reserved -= bytes_;
+}
+
+void Space::Reservation::keep() {
+    check(state_ != nullptr, "a reservation is kept once");
+    std::lock_guard lock(state_->mutex);
+    state_->reserved -= bytes_;
+    state_->used += bytes_;
+    state_->kept_since_probe += bytes_;
+    bytes_ = 0;
+}
+
+}  // namespace weir::store
