@@ -23,7 +23,9 @@ private:
         return block;
     }
     void do_deallocate(void* block, size_t bytes, size_t alignment) override {
-        ::operator delete(block, bytes, std::align_val_t(alignment));
+        // Not the sized form: monotonic_resource (1.81) gives its blocks back without their heads'
+        // size.
+        ::operator delete(block, std::align_val_t(alignment));
         left_ += bytes;
     }
     bool do_is_equal(const json::memory_resource& other) const noexcept override {
