@@ -28,7 +28,7 @@ def fail(request):
 @pytest.fixture
 def warm(front, new_weir, multi):
     """A weir that has lab/multi:v1 for linux/amd64, and for which no tag is ever fresh."""
-    weir = new_weir(front, weir={"freshness": {"ttl": "0s"}, "timeouts": {"miss": "2s"}})
+    weir = new_weir(front, weir={"freshness": {"ttl": "0s"}, "missTimeout": "2s"})
     wire.pull(weir, "docker.io/lab/multi", "v1")
     return weir
 
