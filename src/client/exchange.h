@@ -1,0 +1,90 @@
+// client/exchange.h: one request and its answer on a transfer thread: a libcurl easy handle and
+// what it has seen.
+#pragma once
+#include <curl/curl.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "async/signal.h"
+#include "client/alarms.h"
+#include "client/curl_client.h"
+#include "client/http_client.h"
+#include "client/url.h"
+
+namespace weir::client {
+
+inline constexpr size_t kMaxHeadBytes = 256 * 1024;  // all header lines of one answer
+
+// Made on a loop, then used by one transfer thread alone; only `cancelled` is for any thread.
+class Exchange {
+public:
+    Exchange(Call, Url, std::string proxy, std::shared_ptr<Sink>, Reply<ReplyEnd>::Setter);
+    ~Exchange();
+    Exchange(const Exchange&) = delete;
+    Exchange& operator=(const Exchange&) = delete;
+
+    const Call& call() const { return call_; }
+
+    // Makes the easy handle. false: the call can't be made; finish() says why.
+    bool begin(const CurlOptions&, CURLSH* share, const std::string& ca_file, Alarms<Exchange>&);
+    CURL* easy() const { return easy_; }
+
+    // Its alarm rang: true when the exchange is over because of it, else the next alarm is set.
+    bool on_alarm(TimePoint now);
+    // The sink may be given data again. Not CURLE_OK: the exchange is over.
+    CURLcode resume();
+
+    // Gives back the easy handle and answers. Once, as the last call; the handle is out of its
+    // multi by then.
+    void finish(CURLcode);
+    void end_as(End verdict, std::string detail);
+
+    std::atomic<bool> cancelled{false};  // asked for before or while it runs
+
+private:
+    enum class Phase { connecting, sent, body };
+
+    static size_t on_header_line(char* data, size_t size, size_t count, void* self);
+    static size_t on_body(char* data, size_t size, size_t count, void* self);
+    static int on_request_ready(void* self, char* address, char*, int, int);
+    static curl_socket_t on_socket(void* self, curlsocktype, curl_sockaddr*);
+
+    void set_request();
+    void set_network(const CurlOptions&, const std::string& ca_file);
+    bool set_fields();
+    bool take_line(std::string_view line);
+    bool take_head();
+    bool take_data(std::span<const std::byte>);
+    bool act(BodyAction);
+    bool too_large(uint64_t bytes) const { return bytes > call_.max_body_bytes; }
+    End judge(CURLcode) const;
+    std::string describe(CURLcode) const;
+
+    Call call_;
+    const Url url_;
+    const std::string proxy_;
+    std::shared_ptr<Sink> sink_;
+    Reply<ReplyEnd>::Setter setter_;
+
+    CURL* easy_ = nullptr;
+    curl_slist* lines_ = nullptr;
+    Alarms<Exchange>* alarms_ = nullptr;
+    char error_[CURL_ERROR_SIZE] = {};
+
+    Phase phase_ = Phase::connecting;
+    bool paused_ = false;
+    TimePoint started_{};
+    size_t head_bytes_ = 0;
+    ReplyEnd reply_;
+    std::optional<End> verdict_;  // what we decided ourselves; wins over libcurl's word
+    std::string detail_;
+    std::string refused_;  // an address that the guard refused
+
+    // Of the stall detector: the last data, and the window in which bytes are counted.
+    TimePoint last_data_{}, window_start_{};
+    uint64_t window_bytes_ = 0;
+};
+
+}  // namespace weir::client

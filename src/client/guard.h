@@ -1,0 +1,38 @@
+// client/guard.h: which addresses a call may reach.
+//
+// The judgement is made on the address that was really resolved, so that a name can't be turned
+// against us after it was checked. Private ranges (10/8, 192.168/16, fc00::/7) are allowed:
+// operators' registries live there.
+#pragma once
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "client/http_client.h"
+
+struct sockaddr;
+
+namespace weir::client {
+
+enum class AddressKind {
+    ordinary,
+    loopback,
+    link_local,   // 169.254/16, fe80::/10
+    metadata,     // a cloud's instance metadata
+    unspecified,  // 0/8, ::
+    multicast,    // and broadcast
+    unknown,      // not IPv4 or IPv6
+};
+const char* address_kind_name(AddressKind);
+
+AddressKind classify(const sockaddr*);
+// Of a host as it stands in a URL: an address in any form that inet_aton or inet_pton takes,
+// "localhost", or a cloud's metadata name. nullopt for other names.
+std::optional<AddressKind> classify_host(std::string_view host);
+bool is_loopback_host(std::string_view host);
+
+// Loopback needs Guard::allow_loopback or a guard that is off; everything but ordinary and loopback
+// is refused always.
+bool allowed(const Guard&, AddressKind);
+
+}  // namespace weir::client

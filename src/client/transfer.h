@@ -1,0 +1,73 @@
+// client/transfer.h: a thread that drives libcurl: take the mailbox, perform, read what ended, ring
+// alarms, poll.
+#pragma once
+#include <curl/curl.h>
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "client/alarms.h"
+#include "client/curl_client.h"
+#include "client/exchange.h"
+
+namespace weir::client {
+
+class Transfer : public std::enable_shared_from_this<Transfer> {
+public:
+    Transfer(std::string name, CurlOptions, std::string ca_file);
+    ~Transfer();  // shutdown() first
+    Transfer(const Transfer&) = delete;
+    Transfer& operator=(const Transfer&) = delete;
+    void start();
+
+    // Any thread.
+    size_t load() const { return load_.load(std::memory_order_relaxed); }
+    // Takes a place for one exchange; false at the limit.
+    bool reserve();
+    std::shared_ptr<TransferHandle> handle(const std::shared_ptr<Exchange>&);
+    // Uses up the place. After shutdown() the exchange ends as cancelled at once.
+    void submit(std::shared_ptr<Exchange>);
+    // Ends what runs as cancelled and joins the thread.
+    void shutdown();
+
+private:
+    class Handle;
+    enum class Verb { add, resume, cancel };
+    struct Letter {
+        Verb verb;
+        std::shared_ptr<Exchange> exchange;
+    };
+
+    bool post(Letter);
+    void work();
+    bool take_mailbox();
+    void handle_letter(Letter);
+    void add(std::shared_ptr<Exchange>);
+    void read_ended();
+    void ring_alarms();
+    int poll_timeout_ms() const;
+    void end(Exchange*, CURLcode);
+
+    const std::string name_;
+    const CurlOptions options_;
+    const std::string ca_file_;
+    std::atomic<size_t> load_{0};
+
+    std::mutex mutex_;  // the mailbox
+    std::vector<Letter> letters_;
+    bool stopping_ = false;
+
+    CURLM* multi_ = nullptr;
+    CURLSH* share_ = nullptr;
+    // The rest belongs to the thread.
+    Alarms<Exchange> alarms_;
+    std::unordered_map<Exchange*, std::shared_ptr<Exchange>> running_;
+    std::thread thread_;
+};
+
+}  // namespace weir::client
