@@ -1,0 +1,96 @@
+// The answers that are lists: tags, referrers, the catalog.
+#include <algorithm>
+#include <utility>
+
+#include "base/failure.h"
+#include "base/text.h"
+#include "oci/link.h"
+#include "oci/manifest.h"
+#include "registry/answers.h"
+#include "registry/fields.h"
+#include "registry/registry.h"
+
+namespace weir::registry {
+namespace {
+
+http::Response list_answer(const char* route, std::string_view content_type, std::string body) {
+    http::Response response;
+    response.set("Content-Type", content_type);
+    response.fields += kApiVersionLine;
+    response.set_body(std::make_shared<const std::string>(std::move(body)));
+    response.notes.route = route;
+    return response;
+}
+
+// What the answers from an upstream's list have in common.
+void describe(http::Response& response, const cache::ListView& view, const cache::Target& target,
+              std::string_view path, std::string_view ns) {
+    response.set("X-Cache", cache::from_name(view.from));
+    if (view.stale) response.set("Warning", "299 - \"stale: the upstream does not answer\"");
+    if (!view.next_query.empty()) response.set("Link", next_link_value(path, view.next_query, ns));
+    if (!ns.empty()) response.set("OCI-Namespace", one_line(ns));
+    response.notes.cache = cache::from_name(view.from);
+    response.notes.upstream = target.upstream_name;
+}
+
+}  // namespace
+
+// GET /v2/<name>/tags/list   (distribution-spec 1.1, "Listing Tags")
+Task<http::Response> Registry::tags(http::Request& request, const Asked& asked) {
+    const std::string name(asked.route.name);
+    auto view = co_await cache_.tags(asked.target, without_ns(request.query));
+    auto tags = oci::parse_tag_list(view.body, kMaxListedTags);
+    if (!tags) throw Failure(Kind::upstream_bad, "the upstream's answer is not a list of tags");
+    if (oci::query_parameter(request.query, "n") == "0") {
+        tags->clear();
+        view.next_query.clear();
+    }
+    auto response = list_answer("tags", "application/json", oci::tag_list_body(name, *tags));
+    describe(response, view, *asked.target, "/v2/" + name + "/tags/list", asked.ns);
+    co_return response;
+}
+
+// GET /v2/<name>/referrers/<digest>   (distribution-spec 1.1, "Listing Referrers")
+Task<http::Response> Registry::referrers(http::Request& request, const Asked& asked) {
+    const auto digest = oci::Digest::parse(asked.route.reference);
+    if (!digest) throw Failure(Kind::digest_invalid, "not a sha256 or sha512 digest");
+    const std::string path =
+        "/v2/" + std::string(asked.route.name) + "/referrers/" + digest->text();
+    const auto wanted_type = oci::query_parameter(request.query, "artifactType");
+    auto view = co_await cache_.referrers(asked.target, *digest, without_ns(request.query));
+    bool filtered = view.filters_applied;
+    if (wanted_type && !wanted_type->empty() && !filtered) {
+        view.body = oci::filter_referrers(view.body, *wanted_type);
+        filtered = true;
+    }
+    auto response = list_answer("referrers", oci::kOciIndex, std::move(view.body));
+    if (filtered) response.set("OCI-Filters-Applied", "artifactType");
+    describe(response, view, *asked.target, path, asked.ns);
+    co_return response;
+}
+
+// GET /v2/_catalog: what is cached here, under local names.
+Task<http::Response> Registry::catalog(http::Request& request) {
+    if (!here().targets->config().catalog)
+        throw Failure(Kind::name_unknown, "the catalog is switched off (weir.catalog)");
+    size_t limit = kMaxCatalogEntries;
+    if (const auto given = oci::query_parameter(request.query, "n")) {
+        const auto number = parse_u64(*given);
+        if (!number) throw Failure(Kind::request_invalid, "n is not a number");
+        limit = static_cast<size_t>(std::min<uint64_t>(*number, kMaxCatalogEntries));
+    }
+    const auto last = oci::query_parameter(request.query, "last").value_or(std::string());
+    std::vector<std::string> names;
+    if (limit > 0) names = co_await cache_.catalog(last, limit + 1);
+    const bool more = names.size() > limit;
+    if (more) names.resize(limit);
+    auto response = list_answer("catalog", "application/json", oci::catalog_body(names));
+    if (more)
+        response.set("Link", next_link_value("/v2/_catalog",
+                                             "n=" + std::to_string(limit) +
+                                                 "&last=" + percent_encode(names.back()),
+                                             {}));
+    co_return response;
+}
+
+}  // namespace weir::registry

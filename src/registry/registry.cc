@@ -1,0 +1,223 @@
+#include "registry/registry.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "base/check.h"
+#include "base/failure.h"
+#include "oci/link.h"
+#include "registry/answers.h"
+#include "registry/errors.h"
+
+namespace weir::registry {
+namespace {
+
+bool reads(const http::Request& request) {
+    return request.method == http::Method::get || request.method == http::Method::head;
+}
+
+// The name that the client came to: the Host field, else what TLS was told.
+std::string_view host_of(const http::Request& request) {
+    return request.host.empty() ? request.sni : request.host;
+}
+
+oci::Digest digest_or_fail(std::string_view text) {
+    if (const auto digest = oci::Digest::parse(text)) return *digest;
+    throw Failure(Kind::digest_invalid,
+                  fmt::format("\"{}\" is not a sha256 or sha512 digest", text));
+}
+
+// What looks like a digest must be one; anything else must be a tag.
+oci::Reference reference_or_fail(std::string_view text) {
+    if (text.find(':') != std::string_view::npos) return oci::Reference(digest_or_fail(text));
+    if (!oci::valid_tag(text))
+        throw Failure(Kind::tag_invalid, fmt::format("\"{}\" is not a valid tag", text));
+    return oci::Reference(std::string(text));
+}
+
+std::vector<cache::WantedRange> wanted(const std::vector<http::RangeSpec>& specs) {
+    std::vector<cache::WantedRange> ranges;
+    ranges.reserve(specs.size());
+    for (const auto& spec : specs) ranges.push_back({.first = spec.first, .last = spec.last});
+    return ranges;
+}
+
+}  // namespace
+
+Registry::Registry(Options options, const std::vector<Loop*>& loops, cache::Cache& cache,
+                   std::shared_ptr<const Targets> targets)
+    : options_(options), cache_(cache), targets_(std::move(targets)) {
+    for (Loop* loop : loops)
+        places_.push_back(std::make_unique<Place>(*loop, options.access_format));
+}
+
+Registry::~Registry() = default;
+
+void Registry::set_targets(std::shared_ptr<const Targets> targets) {
+    std::lock_guard lock(mutex_);
+    targets_ = std::move(targets);
+    generation_.fetch_add(1, std::memory_order_release);
+}
+
+void Registry::flush() {
+    for (auto& place : places_) place->access.flush();
+}
+
+Registry::Place& Registry::here() {
+    const Loop* loop = &Loop::current();
+    for (auto& place : places_) {
+        if (place->loop != loop) continue;
+        if (place->generation != generation_.load(std::memory_order_acquire)) {
+            std::lock_guard lock(mutex_);
+            place->generation = generation_.load(std::memory_order_relaxed);
+            place->targets = targets_;
+            place->hot.clear();
+            place->resolved.clear();
+        }
+        return *place;
+    }
+    check(false, "a request comes on a serving loop");
+    std::unreachable();
+}
+
+// ---- the hot path ------------------------------------------------------------------------------
+
+std::optional<http::Response> Registry::handle_now(http::Request& request) {
+    if (!reads(request)) return std::nullopt;
+    if (request.target == "/v2/") return ping_answer();
+    Place& place = here();
+    Hot* hot = place.hot.find({host_of(request), request.target});
+    if (hot == nullptr) return std::nullopt;
+    return answer_hot(request, *hot);
+}
+
+std::optional<http::Response> Registry::answer_hot(http::Request& request, Hot& hot) {
+    if (hot.kind == RouteKind::manifest) {
+        const auto view = cache_.manifest_now(hot.target, hot.reference);
+        if (!view) return std::nullopt;
+        return manifest_answer(
+            request, *view,
+            hot.manifest.of(*view, hot.ns, hot.reference.find(':') == hot.reference.npos));
+    }
+    const auto view = cache_.blob_now(hot.target, hot.digest);
+    if (!view) return std::nullopt;
+    return blob_answer(request, *view, hot.blob.of(*view, hot.ns),
+                       asked_ranges(request, hot.reference));
+}
+
+// ---- everything else ---------------------------------------------------------------------------
+
+cache::TargetPtr Registry::resolve(Place& place, const http::Request& request, std::string_view ns,
+                                   std::string_view name) {
+    // No host name and no repository name holds a blank, so the pair can't be mistaken for another.
+    std::string first(host_of(request));
+    if (!ns.empty()) first.append(" ").append(ns);
+    if (auto* known = place.resolved.find({first, name})) return *known;
+    auto resolved =
+        place.targets->resolve({.host = host_of(request), .ns = ns, .repository = name});
+    if (!resolved.target) throw Failure(Kind::name_unknown, resolved.unknown);
+    return place.resolved.insert({first, name}, std::move(resolved.target));
+}
+
+std::unique_ptr<Registry::Asked> Registry::understand(Place& place, const http::Request& request) {
+    auto asked = std::make_unique<Asked>();
+    asked->route = parse_route(request.path, asked->decoded);
+    const Route& route = asked->route;
+    if (route.kind == RouteKind::ping || route.kind == RouteKind::catalog) return asked;
+    if (route.kind == RouteKind::unknown)
+        throw Failure(Kind::name_unknown, "no such endpoint; images are pulled under /v2/");
+    if (!oci::valid_name(route.name))
+        throw Failure(Kind::name_invalid,
+                      fmt::format("\"{}\" is not a valid repository name", route.name));
+    asked->ns = oci::query_parameter(request.query, "ns").value_or(std::string());
+    asked->target = resolve(place, request, asked->ns, route.name);
+    return asked;
+}
+
+Task<http::Response> Registry::handle(http::Request& request) {
+    if (!reads(request))
+        throw Failure(Kind::unsupported, "this registry is a cache: it can only be pulled from");
+    Place& place = here();
+    const auto asked = understand(place, request);
+    const Route& route = asked->route;
+    switch (route.kind) {
+        case RouteKind::ping:
+            co_return ping_answer();
+        case RouteKind::catalog:
+            co_return co_await catalog(request);
+        case RouteKind::tags:
+            co_return co_await tags(request, *asked);
+        case RouteKind::referrers:
+            co_return co_await referrers(request, *asked);
+        case RouteKind::manifest:
+        case RouteKind::blob:
+            break;
+        case RouteKind::unknown:
+            std::unreachable();
+    }
+    Hot hot;
+    hot.kind = route.kind;
+    hot.target = asked->target;
+    hot.ns = asked->ns;
+    hot.reference = route.reference;
+    if (route.kind == RouteKind::blob) {
+        hot.digest = digest_or_fail(route.reference);
+    } else {
+        reference_or_fail(route.reference);
+    }
+    if (auto response = answer_hot(request, hot)) {
+        place.hot.insert({host_of(request), request.target}, std::move(hot));
+        co_return std::move(*response);
+    }
+    if (route.kind == RouteKind::blob) co_return co_await blob(request, *asked);
+    co_return co_await manifest(request, *asked);
+}
+
+// GET|HEAD /v2/<name>/manifests/<reference>   (distribution-spec 1.1, "Pulling manifests")
+Task<http::Response> Registry::manifest(http::Request& request, const Asked& asked) {
+    const auto reference = reference_or_fail(asked.route.reference);
+    const bool head = request.method == http::Method::head;
+    const auto view = co_await cache_.manifest(asked.target, reference, head);
+    ManifestFields fields;
+    co_return manifest_answer(request, view, fields.of(view, asked.ns, !reference.is_digest()));
+}
+
+// GET|HEAD /v2/<name>/blobs/<digest>   (distribution-spec 1.1, "Pulling blobs")
+Task<http::Response> Registry::blob(http::Request& request, const Asked& asked) {
+    const auto digest = digest_or_fail(asked.route.reference);
+    const bool head = request.method == http::Method::head;
+    auto specs = asked_ranges(request, asked.route.reference);
+    auto view = co_await cache_.blob(asked.target, digest, wanted(specs), head);
+    if (asks_for_more_than_all(specs, view.size)) {
+        specs.clear();
+        view = co_await cache_.blob(asked.target, digest, wanted(specs), head);
+    }
+    BlobFields fields;
+    co_return blob_answer(request, view, fields.of(view, asked.ns), specs);
+}
+
+// ---- for logs and metrics ----------------------------------------------------------------------
+
+http::Response Registry::failed(const http::Request* request, std::exception_ptr error) {
+    auto response = error_response(error, request == nullptr ? 0 : request->id);
+    if (request == nullptr) return response;
+    std::string decoded;
+    const Route route = parse_route(request->path, decoded);
+    response.notes.route = route_name(route.kind);
+    if (route.name.empty()) return response;
+    const auto ns = oci::query_parameter(request->query, "ns").value_or(std::string());
+    std::string first(host_of(*request));
+    if (!ns.empty()) first.append(" ").append(ns);
+    if (const auto* known = here().resolved.find({first, route.name}))
+        response.notes.upstream = (*known)->upstream_name;
+    return response;
+}
+
+void Registry::finished(const http::Request& request, const http::Response& response,
+                        const http::Outcome& outcome) {
+    metrics_.count(response, outcome);
+    if (options_.access_log) here().access.add(request, response, outcome);
+}
+
+}  // namespace weir::registry
