@@ -1,7 +1,8 @@
 // http/listener.h: sockets, connections and their limits.
 //
-// One acceptor (loop 0) hands each connection to the loop with the fewest; a connection stays there. Everything a
-// connection holds is bounded by Limits. Timeouts are idle timeouts: a transfer that moves is never ended by the clock.
+// One acceptor (loop 0) hands each connection to the loop with the fewest; a connection stays
+// there. Everything a connection holds is bounded by Limits. Timeouts are idle timeouts: a transfer
+// that moves is never ended by the clock.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -18,19 +19,23 @@ namespace weir::http {
 
 struct Limits {
     size_t max_connections = 16384;
-    size_t max_head_bytes = 32 * 1024;   // request line and fields; also the size of the read buffer at most
+    size_t max_head_bytes =
+        32 * 1024;  // request line and fields; also the size of the read buffer at most
     size_t max_url_bytes = 8 * 1024;
     size_t max_fields = 128;
     uint64_t max_request_body_bytes = 4 * 1024 * 1024;
     size_t max_pipelined = 16;
-    std::chrono::milliseconds head_timeout{10'000};    // from the first byte of a head to its end
-    std::chrono::milliseconds idle_timeout{60'000};    // between requests
-    std::chrono::milliseconds write_timeout{60'000};   // a client that takes nothing for so long is gone
-    std::chrono::milliseconds read_timeout{60'000};    // a request body that brings nothing for so long
+    std::chrono::milliseconds head_timeout{10'000};  // from the first byte of a head to its end
+    std::chrono::milliseconds idle_timeout{60'000};  // between requests
+    std::chrono::milliseconds write_timeout{
+        60'000};  // a client that takes nothing for so long is gone
+    std::chrono::milliseconds read_timeout{
+        60'000};  // a request body that brings nothing for so long
     std::chrono::milliseconds handshake_timeout{10'000};
 };
 
-// Certificate and key for TLS 1.2 and 1.3; reloadable. `client_ca`: clients must show a certificate signed by it.
+// Certificate and key for TLS 1.2 and 1.3; reloadable. `client_ca`: clients must show a certificate
+// signed by it.
 struct TlsFiles {
     std::string certificate;
     std::string key;
@@ -46,20 +51,22 @@ public:
         Limits limits;
     };
 
-    // Binds at once; Failure{config_invalid} with a hint (port in use, no permission below 1024, bad certificate). `pool`
-    // is for cold reads of file pieces. All references outlive the listener.
+    // Binds at once; Failure{config_invalid} with a hint (port in use, no permission below 1024,
+    // bad certificate). `pool` is for cold reads of file pieces. All references outlive the
+    // listener.
     Listener(Options, LoopGroup&, Pool&, Handler&);
     ~Listener();  // drained before
 
     uint16_t port() const;
     void start();
-    // New certificate files for new connections; throws Failure{config_invalid} and keeps the old ones if they're bad.
+    // New certificate files for new connections; throws Failure{config_invalid} and keeps the old
+    // ones if they're bad.
     void reload_tls(const TlsFiles&);
     // For new requests.
     void set_limits(const Limits&);
 
-    // Stops accepting, closes idle connections, lets running answers end (with "Connection: close") until the deadline,
-    // then cuts. Returns how many had to be cut. From any loop.
+    // Stops accepting, closes idle connections, lets running answers end (with "Connection: close")
+    // until the deadline, then cuts. Returns how many had to be cut. From any loop.
     Task<size_t> drain(TimePoint deadline);
 
     size_t connections() const;

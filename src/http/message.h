@@ -1,4 +1,5 @@
-// http/message.h: one request and its answer, the same for every protocol version and transport. Knows nothing of OCI.
+// http/message.h: one request and its answer, the same for every protocol version and transport.
+// Knows nothing of OCI.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -23,8 +24,9 @@ enum class Method : uint8_t { get, head, post, put, patch, del, options, other }
 class BodyReader {
 public:
     virtual ~BodyReader() = default;
-    // The next bytes (valid until the next call); empty at the end. Failure{too_large} beyond the limit,
-    // Failure{request_invalid} on broken chunking, Failure{cancelled} when the client is gone.
+    // The next bytes (valid until the next call); empty at the end. Failure{too_large} beyond the
+    // limit, Failure{request_invalid} on broken chunking, Failure{cancelled} when the client is
+    // gone.
     virtual Task<std::span<const std::byte>> next() = 0;
 };
 
@@ -40,8 +42,8 @@ struct Request {
     std::string_view peer;    // client address, without port
     bool tls = false;
     bool http10 = false;
-    uint64_t id = 0;             // unique in the process; in every log line of this request
-    TimePoint received;          // when its head was complete
+    uint64_t id = 0;     // unique in the process; in every log line of this request
+    TimePoint received;  // when its head was complete
     std::span<const std::pair<std::string_view, std::string_view>> fields;
     BodyReader* body = nullptr;  // nullptr: no body
     std::optional<uint64_t> content_length;
@@ -51,7 +53,8 @@ struct Request {
     bool has(std::string_view name) const;
 };
 
-// A piece of a body: memory that lives until the next call of next(), or bytes of a file (sendfile where it can).
+// A piece of a body: memory that lives until the next call of next(), or bytes of a file (sendfile
+// where it can).
 struct FilePiece {
     std::shared_ptr<const File> file;
     uint64_t offset = 0;
@@ -65,28 +68,34 @@ using Piece = std::variant<std::span<const std::byte>, FilePiece>;
 class Source {
 public:
     virtual ~Source() = default;
-    // Up to `max` bytes, at least one; nullopt at the end. Throws to abort: the connection is then cut, because the head is
-    // out and an early close is the only honest signal.
+    // Up to `max` bytes, at least one; nullopt at the end. Throws to abort: the connection is then
+    // cut, because the head is out and an early close is the only honest signal.
     virtual Task<std::optional<Piece>> next(uint64_t max) = 0;
+    // The client has left, or is cut, while next() waits: it may throw Failure{cancelled} now
+    // rather than later. May be called again.
+    virtual void client_left() {}
 };
 
-using Body = std::variant<std::monostate, std::shared_ptr<const std::string>, std::unique_ptr<Source>>;
+using Body =
+    std::variant<std::monostate, std::shared_ptr<const std::string>, std::unique_ptr<Source>>;
 
-// What the access line says of a request, filled by the handler as it learns it. The texts are constants or live as long
-// as the response.
+// What the access line says of a request, filled by the handler as it learns it. The texts are
+// constants or live as long as the response.
 struct Notes {
-    const char* route = "other";       // "manifest", "blob", "tags", "referrers", "catalog", "ping", ...
-    const char* cache = "";            // hit_memory|hit_disk|joined|miss|stale|relay|negative
+    const char* route = "other";  // "manifest", "blob", "tags", "referrers", "catalog", "ping", ...
+    const char* cache = "";       // hit_memory|hit_disk|joined|miss|stale|relay|negative
     std::shared_ptr<const std::string> upstream;  // name of the upstream that serves the repository
     std::string detail;                           // error text, for people
 };
 
 struct Response {
     int status = 200;
-    // Header lines, each "Name: value\r\n", already serialised. `shared_fields` is for what a hot answer repeats.
+    // Header lines, each "Name: value\r\n", already serialised. `shared_fields` is for what a hot
+    // answer repeats.
     std::string fields;
     std::shared_ptr<const std::string> shared_fields;
-    // Length of the whole body; nullopt: chunked (or close-delimited for HTTP/1.0). Must be the body's size for a string.
+    // Length of the whole body; nullopt: chunked (or close-delimited for HTTP/1.0). Must be the
+    // body's size for a string.
     std::optional<uint64_t> content_length = 0;
     Body body;
     bool close = false;  // close the connection after this answer
@@ -94,7 +103,8 @@ struct Response {
 
     Response() = default;
     explicit Response(int code) : status(code) {}
-    // Appends one line. `value` must hold no CR or LF (a check: values made from foreign text are cleaned before).
+    // Appends one line. `value` must hold no CR or LF (a check: values made from foreign text are
+    // cleaned before).
     void set(std::string_view name, std::string_view value);
     void set_body(std::shared_ptr<const std::string> text);  // and content_length
 };
@@ -112,14 +122,16 @@ struct Outcome {
 class Handler {
 public:
     virtual ~Handler() = default;
-    // A HEAD request gets the answer of the GET: the session leaves the body out. May throw Failure: the session asks
-    // failed() for the answer.
+    // A HEAD request gets the answer of the GET: the session leaves the body out. May throw
+    // Failure: the session asks failed() for the answer.
     virtual Task<Response> handle(Request& request) = 0;
-    // The hot path: an answer that needs no waiting, made without a coroutine; nullopt: go through handle().
+    // The hot path: an answer that needs no waiting, made without a coroutine; nullopt: go through
+    // handle().
     virtual std::optional<Response> handle_now(Request&) { return std::nullopt; }
     // The answer to a request that could not be parsed or whose handle() threw.
     virtual Response failed(const Request* request, std::exception_ptr error) = 0;
-    virtual void finished(const Request& request, const Response& response, const Outcome& outcome) = 0;
+    virtual void finished(const Request& request, const Response& response,
+                          const Outcome& outcome) = 0;
 };
 
 const char* reason_phrase(int status);

@@ -8,8 +8,8 @@
 
 namespace weir::http {
 
-// More ranges in one header than this, or ranges that overlap so that they ask for more than the whole, are answered as
-// the RFC permits: the header is ignored (200 with the whole).
+// More ranges in one header than this, or ranges that overlap so that they ask for more than the
+// whole, are answered as the RFC permits: the header is ignored (200 with the whole).
 inline constexpr size_t kMaxRanges = 64;
 
 // As written; the size of the whole may be unknown yet.
@@ -26,7 +26,9 @@ struct ByteRange {
     uint64_t length = 0;  // > 0
 };
 
-// Against a whole of `size` bytes: ends are clamped, unsatisfiable ranges dropped, order kept. Empty: 416.
+// Against a whole of `size` bytes: ends are clamped, unsatisfiable ranges dropped, order kept.
+// Empty: 416. Ranges that together ask for more than the whole become the one range that is the
+// whole.
 std::vector<ByteRange> resolve(const std::vector<RangeSpec>&, uint64_t size);
 
 // "bytes 0-9/100"

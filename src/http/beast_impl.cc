@@ -1,0 +1,2 @@
+// Beast's separately compiled part: once, here.
+#include <boost/beast/src.hpp>
