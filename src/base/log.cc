@@ -5,11 +5,12 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <fmt/chrono.h>
 #include <atomic>
 #include <chrono>
-#include <fmt/chrono.h>
 #include <memory>
 #include <mutex>
+#include <thread>
 
 #include "base/failure.h"
 
@@ -33,10 +34,14 @@ std::atomic<Format> g_format{Format::text};
 
 const char* level_name(Level level) {
     switch (level) {
-        case Level::debug: return "debug";
-        case Level::info: return "info";
-        case Level::warn: return "warn";
-        case Level::error: return "error";
+        case Level::debug:
+            return "debug";
+        case Level::info:
+            return "info";
+        case Level::warn:
+            return "warn";
+        case Level::error:
+            return "error";
     }
     return "info";
 }
@@ -49,8 +54,8 @@ std::shared_ptr<spdlog::async_logger> make_logger(State& s) {
         try {
             sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(s.path);
         } catch (const spdlog::spdlog_ex& error) {
-            throw Failure(Kind::config_invalid, fmt::format("log.output: can't open {}: {}", s.path,
-                                                            error.what()));
+            throw Failure(Kind::config_invalid,
+                          fmt::format("log.output: can't open {}: {}", s.path, error.what()));
         }
     }
     sink->set_pattern("%v");
@@ -58,6 +63,10 @@ std::shared_ptr<spdlog::async_logger> make_logger(State& s) {
     auto logger = std::make_shared<spdlog::async_logger>(
         "weir", sink, s.pool, spdlog::async_overflow_policy::overrun_oldest);
     logger->set_level(spdlog::level::trace);
+    logger->flush_on(spdlog::level::warn);
+    // flush_every() knows only registered loggers.
+    spdlog::drop(logger->name());
+    spdlog::register_logger(logger);
     return logger;
 }
 
@@ -68,6 +77,45 @@ std::shared_ptr<spdlog::async_logger> logger() {
     return s.logger;
 }
 
+// The length of the well-formed UTF-8 sequence at the start of `text` (RFC 3629 section 4), 0 if
+// there is none.
+size_t utf8_length(std::string_view text) {
+    const auto at = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+    const unsigned char first = at(0);
+    if (first < 0x80) return 1;
+    if (first < 0xc2 || first > 0xf4) return 0;
+    const size_t length = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    if (text.size() < length) return 0;
+    for (size_t i = 1; i < length; ++i)
+        if ((at(i) & 0xc0) != 0x80) return 0;
+    // Overlong forms, surrogates, and what lies beyond U+10FFFF.
+    const unsigned char second = at(1);
+    if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f) ||
+        (first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f))
+        return 0;
+    return length;
+}
+
+// "2026-01-02T03:04:05.678Z"; this fmt writes no fractions of its own.
+std::string now_text() {
+    const auto now = std::chrono::system_clock::now();
+    const auto second = std::chrono::floor<std::chrono::seconds>(now);
+    const auto rest = std::chrono::duration_cast<std::chrono::milliseconds>(now - second);
+    return fmt::format("{:%FT%T}.{:03}Z", second, rest.count());
+}
+
+// For people: as it is, but on one line whatever foreign text is in it.
+void append_one_line(std::string& out, std::string_view text) {
+    for (char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (byte < 0x20 || byte == 0x7f) {
+            out += fmt::format("\\x{:02x}", byte);
+        } else {
+            out.push_back(c);
+        }
+    }
+}
+
 }  // namespace
 
 void open(Level level, Format format, const std::string& path) {
@@ -75,14 +123,17 @@ void open(Level level, Format format, const std::string& path) {
     std::lock_guard lock(s.mutex);
     s.path = path;
     s.logger = make_logger(s);
-    s.logger->flush_on(spdlog::level::warn);
     spdlog::flush_every(std::chrono::seconds(1));
     g_level = level;
     g_format = format;
 }
 
-void set_level(Level level) { g_level = level; }
-bool enabled(Level level) { return level >= g_level.load(std::memory_order_relaxed); }
+void set_level(Level level) {
+    g_level = level;
+}
+bool enabled(Level level) {
+    return level >= g_level.load(std::memory_order_relaxed);
+}
 
 void reopen() {
     State& s = state();
@@ -91,7 +142,21 @@ void reopen() {
     s.logger = make_logger(s);
 }
 
-void flush() { logger()->flush(); }
+void flush() {
+    const auto current = logger();
+    current->flush();
+    // One thread empties the queue: when this flush has left it, all lines before are in the sink.
+    for (auto waited = std::chrono::milliseconds(0);
+         state().pool->queue_size() > 0 && waited < kFlushWait; ++waited)
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    for (const auto& sink : current->sinks()) sink->flush();
+}
+
+uint64_t dropped() {
+    State& s = state();
+    std::lock_guard lock(s.mutex);
+    return s.pool ? s.pool->overrun_counter() : 0;
+}
 
 void append_json_escaped(std::string& out, std::string_view text) {
     static constexpr char kHex[] = "0123456789abcdef";
@@ -108,11 +173,7 @@ void append_json_escaped(std::string& out, std::string_view text) {
             out.push_back(static_cast<char>(c));
         } else {
             // A well-formed UTF-8 sequence is copied, anything else becomes U+FFFD.
-            const size_t length = c >= 0xf0 && c < 0xf5 ? 4 : c >= 0xe0 ? 3 : c >= 0xc2 ? 2 : 0;
-            bool good = length != 0 && c < 0xf5 && i + length <= text.size();
-            for (size_t k = 1; good && k < length; ++k)
-                good = (static_cast<unsigned char>(text[i + k]) & 0xc0) == 0x80;
-            if (good) {
+            if (const size_t length = utf8_length(text.substr(i)); length != 0) {
                 out.append(text.substr(i, length));
                 i += length - 1;
             } else {
@@ -123,16 +184,16 @@ void append_json_escaped(std::string& out, std::string_view text) {
 }
 
 void write(Level level, std::string_view room, std::string_view message) {
-    const auto now = std::chrono::time_point_cast<std::chrono::milliseconds>(
-        std::chrono::system_clock::now());
+    const std::string time = now_text();
     std::string line;
     if (g_format.load(std::memory_order_relaxed) == Format::json) {
-        line = fmt::format(R"({{"time":"{:%FT%T}Z","level":"{}","room":"{}","message":")", now,
+        line = fmt::format(R"({{"time":"{}","level":"{}","room":"{}","message":")", time,
                            level_name(level), room);
         append_json_escaped(line, message);
         line += "\"}";
     } else {
-        line = fmt::format("{:%FT%T}Z {:5} {}: {}", now, level_name(level), room, message);
+        line = fmt::format("{} {:5} {}: ", time, level_name(level), room);
+        append_one_line(line, message);
     }
     logger()->log(level >= Level::warn ? spdlog::level::warn : spdlog::level::info,
                   spdlog::string_view_t(line.data(), line.size()));

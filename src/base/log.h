@@ -5,6 +5,7 @@
 #pragma once
 #include <fmt/format.h>
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -32,6 +33,7 @@ enum class Format { json, text };
 
 // Lines that may wait for the writer.
 inline constexpr size_t kQueueLines = 8192;
+inline constexpr std::chrono::milliseconds kFlushWait{1000};
 
 // Before any thread but main's exists, or later for a changed level. An empty path is standard error. Throws
 // Failure{config_invalid} when the file can't be opened.
@@ -40,7 +42,10 @@ void set_level(Level);
 bool enabled(Level);
 // Reopens the file (after logrotate).
 void reopen();
+// Waits (at most kFlushWait) until what this thread wrote before is in the file. For the end of the process.
 void flush();
+// Lines that a full queue has dropped since the start.
+uint64_t dropped();
 
 // One event: `event` is a short constant ("fetch failed"), `detail` is for people.
 void write(Level, std::string_view room, std::string_view message);

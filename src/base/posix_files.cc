@@ -4,10 +4,10 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <fmt/format.h>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
-#include <fmt/format.h>
 #include <system_error>
 
 #include "base/failure.h"
@@ -18,7 +18,8 @@ namespace {
 
 [[noreturn]] void fail(const char* what, const std::string& path, int error) {
     const Kind kind = error == ENOSPC || error == EDQUOT ? Kind::no_space : Kind::io;
-    throw Failure(kind, fmt::format("{} {}: {}", what, path, std::generic_category().message(error)));
+    throw Failure(kind,
+                  fmt::format("{} {}: {}", what, path, std::generic_category().message(error)));
 }
 
 class PosixFile : public File {
@@ -54,6 +55,7 @@ public:
                 if (errno == EINTR) continue;
                 fail("write", path_, errno);
             }
+            if (put == 0) fail("write", path_, EIO);
             done += static_cast<size_t>(put);
         }
     }
@@ -61,8 +63,11 @@ public:
     void allocate(uint64_t bytes) override {
         if (bytes == 0) return;
         // Without FALLOC_FL_KEEP_SIZE the file would look longer than what has arrived.
-        if (::fallocate(fd_, FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(bytes)) == 0) return;
-        if (errno == EOPNOTSUPP || errno == ENOSYS || errno == EINTR) return;
+        int result;
+        do {
+            result = ::fallocate(fd_, FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(bytes));
+        } while (result != 0 && errno == EINTR);
+        if (result == 0 || errno == EOPNOTSUPP || errno == ENOSYS) return;
         fail("allocate", path_, errno);
     }
 
@@ -120,7 +125,7 @@ public:
 
     bool remove(const std::string& path) override {
         if (::unlink(path.c_str()) == 0) return true;
-        if (errno == ENOENT) return false;
+        if (errno == ENOENT || errno == ENOTDIR) return false;
         fail("remove", path, errno);
     }
 
@@ -151,8 +156,9 @@ public:
     std::vector<std::string> list(const std::string& path) override {
         std::vector<std::string> names;
         std::error_code error;
-        for (const auto& entry : std::filesystem::directory_iterator(path, error))
-            names.push_back(entry.path().filename().string());
+        std::filesystem::directory_iterator entry(path, error);
+        for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error))
+            names.push_back(entry->path().filename().string());
         if (error) fail("list", path, error.value());
         return names;
     }

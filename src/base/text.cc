@@ -60,6 +60,7 @@ std::string to_base64(std::string_view in) {
 
 std::optional<std::string> from_base64(std::string_view in) {
     while (!in.empty() && in.back() == '=') in.remove_suffix(1);
+    if (in.size() % 4 == 1) return std::nullopt;  // six bits are no byte
     std::string out;
     uint32_t acc = 0;
     int bits = 0;
