@@ -22,9 +22,11 @@ Loop::Loop(Clock& clock)
     : clock_(clock), work_(boost::asio::make_work_guard(context_)), alarm_(context_) {}
 
 Loop::~Loop() {
-    // What the queued handlers own may refer to this loop; let them go while it is whole, and on "its" thread.
+    // What the queued handlers own may refer to this loop; let them go while it is whole, and on
+    // "its" thread.
     CurrentLoop current(this);
-    timers_.clear();
+    // Not clear(): what a callback owns may cancel timers while it is destroyed.
+    while (!timers_.empty()) std::exchange(timers_, {}).clear();
 }
 
 Loop& Loop::current() {
@@ -32,7 +34,9 @@ Loop& Loop::current() {
     return *t_current;
 }
 
-Loop* Loop::current_or_null() { return t_current; }
+Loop* Loop::current_or_null() {
+    return t_current;
+}
 
 Loop::TimerId Loop::at(TimePoint when, std::move_only_function<void()> f) {
     TimerId id{when, ++sequence_};
@@ -42,8 +46,9 @@ Loop::TimerId Loop::at(TimePoint when, std::move_only_function<void()> f) {
 }
 
 void Loop::cancel(TimerId id) {
-    // The alarm stays as it is and fires for nothing: re-arming would cost a system call for each request.
-    timers_.erase(id);
+    // The alarm stays as it is and fires for nothing: re-arming would cost a system call for each
+    // request. Out of the map before what it owns is destroyed, which may cancel others.
+    const auto cancelled = timers_.extract(id);
 }
 
 void Loop::arm() {
@@ -88,7 +93,9 @@ void Loop::run() {
     context_.run();
 }
 
-void Loop::stop() { context_.stop(); }
+void Loop::stop() {
+    context_.stop();
+}
 
 bool Loop::run_ready() {
     CurrentLoop current(this);

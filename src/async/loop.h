@@ -68,6 +68,8 @@ private:
     size_t fire_due();
 
     Clock& clock_;
+    // Before the context, whose queued handlers may cancel timers while they are destroyed.
+    std::map<TimerId, std::move_only_function<void()>> timers_;
     boost::asio::io_context context_{1};
     boost::asio::executor_work_guard<Executor> work_;
     boost::asio::basic_waitable_timer<std::chrono::steady_clock,
@@ -76,7 +78,6 @@ private:
     TimePoint armed_ = kNever;
     bool real_time_ = false;
     uint64_t sequence_ = 0;
-    std::map<TimerId, std::move_only_function<void()>> timers_;
 };
 
 // N loops, each on a thread of its own named loop-0, loop-1, ...

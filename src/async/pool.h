@@ -24,7 +24,7 @@ public:
     virtual void post(std::move_only_function<void()> job) = 0;
 
     // Runs `f` on the pool and resumes the caller on its own loop with the result or the exception. `f` must own, or be
-    // sure to outlive, what it uses: the caller waits for it to end, always.
+    // sure to outlive, what it uses: the caller waits for it to end, always. It is destroyed before the caller resumes.
     template <class F>
     Task<std::invoke_result_t<F&>> run(F f) {
         using T = std::invoke_result_t<F&>;
@@ -32,16 +32,23 @@ public:
         post([setter = reply.setter(), f = std::move(f)]() mutable {
             try {
                 if constexpr (std::is_void_v<T>) {
-                    f();
+                    run_and_destroy(f);
                     setter.set();
                 } else {
-                    setter.set(f());
+                    setter.set(run_and_destroy(f));
                 }
             } catch (...) {
                 setter.fail(std::current_exception());
             }
         });
         co_return co_await reply.take();
+    }
+
+private:
+    template <class F>
+    static std::invoke_result_t<F&> run_and_destroy(F& f) {
+        F own = std::move(f);
+        return own();
     }
 };
 

@@ -16,7 +16,8 @@ struct Signal::State {
     Loop::TimerId timer;
 
     void resume(bool by_fire) {
-        // Moved out first: the coroutine may wait again, or end and take this state's Signal with it.
+        // Moved out first: the coroutine may wait again, or end and take this state's Signal with
+        // it.
         auto handler = std::exchange(waiting, nullptr);
         loop.cancel(timer);
         handler(by_fire);
@@ -28,7 +29,10 @@ template <class State>
 void fire_state(const std::shared_ptr<State>& state) noexcept {
     if (state->posted.exchange(true, std::memory_order_acq_rel)) return;
     state->loop.post([state] {
-        state->posted.store(false, std::memory_order_release);
+        // Read and written in one step: a fire() that saw `posted` and left it at that has set its
+        // condition before, and the waiter must see it. After a plain store the processor may read
+        // the condition first.
+        state->posted.exchange(false, std::memory_order_acq_rel);
         if (state->waiting) {
             state->resume(true);
         } else {
@@ -41,7 +45,9 @@ void fire_state(const std::shared_ptr<State>& state) noexcept {
 Signal::Signal() : state_(std::make_shared<State>(Loop::current())) {}
 Signal::~Signal() = default;
 
-void Signal::fire() const noexcept { fire_state(state_); }
+void Signal::fire() const noexcept {
+    fire_state(state_);
+}
 
 Task<bool> Signal::wait(TimePoint deadline) {
     auto state = state_;
@@ -59,8 +65,8 @@ Task<bool> Signal::wait(TimePoint deadline) {
                 std::move(held)(by_fire);
             };
             if (deadline != kNever) {
-                // The state outlives the timer's callback only through its waiter: a Signal that dies takes the timer's
-                // reference with it when it fires.
+                // The state outlives the timer's callback only through its waiter: a Signal that
+                // dies takes the timer's reference with it when it fires.
                 state->timer = state->loop.at(deadline, [state] {
                     if (state->waiting) state->resume(false);
                 });
@@ -70,6 +76,8 @@ Task<bool> Signal::wait(TimePoint deadline) {
 }
 
 Firing::Firing(const Signal& signal) : state_(signal.state_) {}
-void Firing::fire() const noexcept { fire_state(state_); }
+void Firing::fire() const noexcept {
+    fire_state(state_);
+}
 
 }  // namespace weir

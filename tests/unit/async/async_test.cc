@@ -39,6 +39,30 @@ TEST(Loop, fires_timers_in_order_and_never_early) {
     EXPECT_EQ(w.loop.next_timer(), kNever);
 }
 
+TEST(Loop, timers_may_cancel_each_other_while_they_are_destroyed) {
+    ManualClock clock;
+    auto loop = std::make_unique<Loop>(clock);
+    int destroyed = 0;
+    std::vector<Loop::TimerId> ids(8);
+    for (size_t i = 0; i < ids.size(); ++i) {
+        auto owned = std::shared_ptr<void>(nullptr, [&, i](void*) {
+            ++destroyed;
+            loop->cancel(ids[(i + 1) % ids.size()]);
+            loop->cancel(ids[(i + 5) % ids.size()]);
+        });
+        ids[i] = loop->at(clock.now() + 1s, [owned = std::move(owned)] {});
+    }
+    loop->cancel(ids[3]);
+    EXPECT_EQ(destroyed, 8);
+    for (size_t i = 0; i < 8; ++i) {
+        auto owned = std::shared_ptr<void>(nullptr, [raw = loop.get(), &ids](void*) {
+            for (auto id : ids) raw->cancel(id);
+        });
+        ids[i] = loop->at(clock.now() + 1s, [owned = std::move(owned)] {});
+    }
+    loop.reset();
+}
+
 TEST(Signal, a_fire_before_the_wait_is_not_lost) {
     World w;
     int woken = 0;
@@ -125,6 +149,23 @@ TEST(Pool, gives_back_the_value_or_the_exception_on_the_callers_loop) {
     });
     while (!done) std::this_thread::yield();
     while (scope.running() != 0) std::this_thread::yield();
+}
+
+TEST(Pool, what_the_job_owned_is_gone_when_the_caller_resumes) {
+    LoopGroup loops(1);
+    loops.start();
+    ThreadPool pool("pool", 1);
+    Scope scope("test");
+    std::atomic<int> left_over{0};
+    scope.spawn(loops[0], [&]() -> Task<> {
+        for (int i = 0; i < 2000; ++i) {
+            auto owned = std::make_shared<int>(i);
+            const int value = co_await pool.run([copy = owned] { return *copy; });
+            if (value != i || owned.use_count() != 1) ++left_over;
+        }
+    });
+    while (scope.running() != 0) std::this_thread::yield();
+    EXPECT_EQ(left_over, 0);
 }
 
 TEST(Semaphore, admits_in_order_and_refuses_beyond_its_queue) {
