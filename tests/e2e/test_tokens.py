@@ -64,7 +64,7 @@ def private(request, new_front):
 def test_zots_credentials_file_is_used_and_reloaded(private, new_weir, tmp_path, multi):
     secrets = tmp_path / "credentials.json"
     secrets.write_text(json.dumps({private.authority_name: {"username": "robot", "password": "wrong"}}))
-    weir = new_weir(private, sync={"credentialsFile": str(secrets)}, weir={"interval": "100ms",
+    weir = new_weir(private, sync={"credentialsFile": str(secrets)}, weir={"reload": {"interval": "100ms"},
                                                                           "freshness": {"negativeTtl": "100ms"}})
     assert wire.ask(weir, MANIFEST).status >= 400
     secrets.write_text(json.dumps({private.authority_name: {"username": "robot", "password": "word"}}))
