@@ -91,25 +91,25 @@ struct Login {
 // weir.upstreams."<host name or destination>"; what isn't said there is taken from
 // weir.upstreams.default, then from here.
 struct UpstreamSettings {
-    bool offline = false;         // serve only what is stored; never ask
-    std::optional<Duration> ttl;  // of tags; else manifestCheckInterval, else freshness.ttl
-    bool head = true;  // revalidate with HEAD (false: the upstream counts or breaks HEAD)
+    bool offline = false;          // serve only what is stored; never ask
+    std::optional<Duration> ttl;   // of tags; else manifestCheckInterval, else freshness.ttl
+    bool head = true;              // revalidate with HEAD (false: the upstream counts or breaks it)
     uint32_t max_concurrent = 64;  // requests at once
     struct Segments {
         uint32_t count = 1;              // parallel ranges of one blob; 1: off
-        uint64_t bytes = 8 * kMiB;       // of one range
-        uint64_t min_bytes = 32 * kMiB;  // smaller blobs are fetched in one piece
+        uint64_t bytes = 16 * kMiB;      // of one range
+        uint64_t min_bytes = 64 * kMiB;  // smaller blobs are fetched in one piece
         bool operator==(const Segments&) const = default;
     } segments;
     Duration connect_timeout = std::chrono::seconds(5);
     Duration response_timeout = std::chrono::seconds(10);  // to the head of an answer
-    Duration stall_timeout =
-        std::chrono::seconds(10);  // a body slower than stall_bytes_per_second for so long
+    // A body slower than this many bytes a second for so long has stalled.
+    Duration stall_timeout = std::chrono::seconds(10);
     uint64_t stall_bytes_per_second = 1024;
     bool anonymous = false;  // never send credentials, whatever files say
     std::vector<Login> credentials;
-    std::vector<std::string> trusted_hosts;  // token realms on these hosts are believed, besides
-                                             // the upstream's own domain
+    // Token realms and redirects on these hosts are believed, besides the upstream's own domain.
+    std::vector<std::string> trusted_hosts;
     std::string proxy;  // a URL; "none": no proxy; empty: HTTPS_PROXY, HTTP_PROXY, NO_PROXY
     bool operator==(const UpstreamSettings&) const = default;
 };
@@ -124,38 +124,36 @@ struct Content {
     bool operator==(const Content&) const = default;
 };
 
-// What is known of an upstream besides its configuration (features.md 4.6).
+// What is known of an upstream besides its configuration (quirks.cc).
 struct Quirks {
     bool hub = false;  // Docker Hub or a mirror of it: one-part names stand in library/
-    bool redirects_manifests = false;  // registry.k8s.io, mcr.microsoft.com
-    bool no_challenge = false;         // answers without a 401 step
-    bool head_lacks_digest = false;    // ECR: GET and hash
-    bool referrers_api = true;         // false: ask for the tag schema at once
+    bool redirects_manifests = false;
+    bool no_challenge = false;       // answers without a 401 step
+    bool head_lacks_digest = false;  // GET and hash
     bool operator==(const Quirks&) const = default;
 };
 
 // extensions.sync.registries[]: one upstream with its mirrors.
 struct Registry {
-    std::string name;  // for logs, metrics and weir.upstreams: the first URL's host[:port]; Hub is
-                       // docker.io
-    // "https://host[:port]", lower case, no path, without weir itself; the first is the primary,
-    // the others are its mirrors. Never empty.
+    // For logs, metrics and weir.upstreams: the first URL's host[:port]; Docker Hub is docker.io.
+    std::string name;
+    // "https://host[:port][/path]", scheme and host in lower case, no trailing slash, without weir
+    // itself. The first is the primary, the others are its mirrors. Never empty.
     std::vector<std::string> urls;
     std::vector<Content> content;  // empty: everything, root to root
-    bool on_demand = false;
+    bool on_demand = false;        // false: never asked
     bool tls_verify = true;
     std::string cert_dir;  // *.crt = CA, *.cert + *.key = client pair
     uint32_t max_retries = 3;
     Duration retry_delay = std::chrono::milliseconds(500);
-    Duration max_retry_delay =
-        std::chrono::seconds(10);  // growth of the delay stops here; zot: == retry_delay, no growth
+    // The delay doubles up to here. As in zot equal to retry_delay (no growth) where only that is
+    // given.
+    Duration max_retry_delay = std::chrono::seconds(10);
     std::optional<Duration> manifest_check_interval;
-    Duration poll_interval{};  // periodic sync: not done yet
-    bool only_signed = false;
-    bool sync_legacy_cosign_tags = true;
-    std::string credential_helper;
+    Duration poll_interval{};  // periodic sync isn't supported yet
+    bool only_signed = false;  // isn't supported yet
     std::optional<uint32_t>
-        req_concurrent;  // taken as settings.max_concurrent unless weir says otherwise
+        req_concurrent;  // is settings.max_concurrent unless weir.upstreams says otherwise
     Quirks quirks;
     UpstreamSettings settings;
     bool operator==(const Registry&) const = default;
@@ -167,12 +165,12 @@ struct Registry {
 };
 
 // ---- weir
-// -----------------------------------------------------------------------------------------------------------
+// ----------------------------------------------------------------------------------------
 
 struct FreshnessRule {
     std::string repositories = "**";  // glob on the local repository name
     std::string tags;                 // regular expression (RE2) on the whole tag; empty: all
-    Duration ttl{};
+    Duration ttl = std::chrono::minutes(5);
     bool operator==(const FreshnessRule&) const = default;
 };
 
@@ -180,15 +178,16 @@ struct Freshness {
     Duration ttl = std::chrono::minutes(5);
     Duration negative_ttl = std::chrono::seconds(10);
     Duration signature_negative_ttl = std::chrono::seconds(2);
-    std::vector<std::string>
-        immutable;  // regular expressions on the whole tag: once stored never asked again
+    Duration list_ttl = std::chrono::seconds(60);  // tags/list and referrers
+    // Regular expressions (RE2) on the whole tag: once stored never asked again.
+    std::vector<std::string> immutable;
     std::vector<FreshnessRule> rules;  // the first that matches; before the upstream's own ttl
     bool operator==(const Freshness&) const = default;
 };
 
 struct Fetch {
     uint32_t max_concurrent = 64;
-    uint32_t max_queued = 1024;
+    uint32_t max_queued = 4096;
     uint64_t chunk_bytes = 4 * kMiB;  // a cold range is fetched in whole chunks
     uint64_t range_ahead_bytes =
         32 * kMiB;  // a range this near ahead of a running fetch waits for it
@@ -205,12 +204,12 @@ struct Memory {
 
 struct Disk {
     Size max_size{0, {}};           // 0: no bound
-    Size min_free{512 * kMiB, {}};  // kept free for others; below it blobs are relayed, not stored
+    Size min_free{256 * kMiB, {}};  // kept free for others; below it blobs are relayed, not stored
     bool operator==(const Disk&) const = default;
 };
 
 struct Relay {
-    uint64_t buffer_bytes = 4 * kMiB;
+    uint64_t buffer_bytes = 1 * kMiB;
     uint32_t max_concurrent = 64;
     bool operator==(const Relay&) const = default;
 };
@@ -237,8 +236,9 @@ struct Timeouts {
     Duration handshake = std::chrono::seconds(10);  // TLS
     Duration idle = std::chrono::seconds(60);       // between requests
     Duration miss =
-        std::chrono::seconds(10);  // what isn't stored gets an answer, or an OCI error, within it
-    Duration drain = std::chrono::seconds(30);  // after SIGTERM running transfers have so long
+        std::chrono::seconds(10);  // weir.missTimeout: what isn't stored is answered within it
+    Duration drain = std::chrono::seconds(
+        30);  // weir.drainTimeout: running transfers have so long after SIGTERM
     bool operator==(const Timeouts&) const = default;
 };
 
@@ -249,7 +249,7 @@ struct Metrics {
 };
 
 // ---- all of it
-// ------------------------------------------------------------------------------------------------------
+// -----------------------------------------------------------------------------------
 
 struct Config {
     std::string path;  // of the file; empty: defaults
@@ -258,17 +258,16 @@ struct Config {
     Storage storage;
 
     std::vector<Registry>
-        registries;  // in the file's order; includes those that are not asked on demand
+        registries;  // in the file's order; those with on_demand false are never asked
     std::string credentials_file;  // extensions.sync.credentialsFile
     std::vector<std::string>
-        docker_config_files;  // that may exist, the first that names a host wins
+        docker_config_files;  // may be missing; the first that names a host wins
 
-    std::vector<std::pair<std::string, std::string>>
-        hosts;  // weir.hosts, names lower case, destinations without outer '/'
-    std::string bare_upstream =
-        "docker.io";                     // which name serves bare /v2/library/x; "none": nobody
-    bool bare_upstream_given = false;    // then it must exist
-    std::vector<std::string> own_names;  // never upstream names: weir itself
+    // weir.hosts: names in lower case, destinations without outer slashes.
+    std::vector<std::pair<std::string, std::string>> hosts;
+    std::string bare_upstream = "docker.io";  // whose the bare /v2/library/x is; "none": nobody's
+    bool bare_upstream_given = false;         // then it must be known
+    std::vector<std::string> own_names;       // weir itself: never upstream names; lower case
 
     Freshness freshness;
     Fetch fetch;

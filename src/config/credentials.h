@@ -16,6 +16,7 @@
 
 #include "base/log.h"
 #include "config/config.h"
+#include "config/glob.h"
 
 namespace weir::config {
 
@@ -38,6 +39,7 @@ public:
 
     // Reads every file that `config` names. Docker's files may be missing; zot's credentials file,
     // a password file and a password variable may not: Failure{config_invalid}.
+    // An upstream that is to be asked anonymously has none.
     static Credentials load(const Config& config);
 
     // `host_port` as in the registry's URL ("ghcr.io", "reg.lab:5000"; the port may be left out
@@ -52,9 +54,10 @@ public:
 
 private:
     struct Entry {
-        std::string host;     // lower case, Hub as docker.io, default port dropped
-        std::string pattern;  // glob on the upstream's repository name
-        int rank = 0;         // source: lower first
+        std::string host;    // lower case, Hub as docker.io, the usual ports dropped
+        Glob pattern;        // on the upstream's repository name
+        size_t literal = 0;  // how much of it is no wildcard
+        int rank = 0;        // source: lower first
         Credential credential;
     };
     void add(std::string_view host, std::string_view pattern, int rank, Credential);

@@ -4,10 +4,10 @@
 // `*` any text within one component, `**` as a whole component any number of components (none too:
 // "a/**" matches "a"),
 // `?` one character, `[a-z]` `[^a-z]` `[!a-z]` one of a class, `{a,b/c}` alternatives (nesting
-// allowed), `\` takes the next character as it is. Matches bytes, case-sensitively, the whole name.
-// Time is bounded: kMaxGlobSteps.
+// allowed), a backslash takes the next character as it is. Matches bytes, case-sensitively, the
+// whole name. Time is bounded: kMaxGlobSteps.
 #pragma once
-#include <memory>
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <string_view>
