@@ -1,8 +1,9 @@
 // cache/cache.h: everything the registry may ask. Knows no HTTP.
 //
-// A Cache answers from memory, disk or an upstream, and promises: what is stored is answered without waiting for any
-// upstream; what is fetched is fetched once; nothing wrong is ever completed. All members may be called from any serving
-// loop. Missing things are Failures (manifest_unknown, blob_unknown, ...), as are upstreams that give no answer.
+// A Cache answers from memory, disk or an upstream, and promises: what is stored is answered
+// without waiting for any upstream; what is fetched is fetched once; nothing wrong is ever
+// completed. All members may be called from any serving loop. Missing things are Failures
+// (manifest_unknown, blob_unknown, ...), as are upstreams that give no answer.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -30,18 +31,20 @@ namespace weir::cache {
 
 struct Options {
     Duration miss_timeout = std::chrono::seconds(10);  // an answer or a Failure within this
-    size_t max_fetches = 256;        // blobs being filled at once; more wait
+    size_t max_fetches = 256;                          // blobs being filled at once; more wait
     size_t max_queued_fetches = 4096;
-    uint64_t chunk_bytes = 4ull << 20;     // alignment of cold ranges
-    uint64_t range_ahead_bytes = 32ull << 20;  // a reader further ahead than this gets a transfer of its own
-    uint64_t record_bytes = 32ull << 20;   // extents are made durable each so many new bytes
+    uint64_t chunk_bytes = 4ull << 20;  // alignment of cold ranges
+    uint64_t range_ahead_bytes =
+        32ull << 20;  // a reader further ahead than this gets a transfer of its own
+    uint64_t record_bytes = 32ull << 20;  // extents are made durable each so many new bytes
     uint64_t manifest_memory_bytes = 64ull << 20;
-    size_t index_entries = 65536;     // blobs, tags and links remembered in memory, each
-    size_t open_files = 1024;         // files kept open for hot blobs
+    size_t index_entries = 65536;  // blobs, tags and links remembered in memory, each
+    size_t open_files = 1024;      // files kept open for hot blobs
     uint64_t relay_buffer_bytes = 1ull << 20;
     size_t max_relays = 64;
     size_t negative_entries = 16384;
-    Duration no_progress_timeout = std::chrono::seconds(30);  // a started blob that no origin brings on
+    Duration no_progress_timeout =
+        std::chrono::seconds(30);  // a started blob that no origin brings on
     Duration touch_interval = std::chrono::seconds(10);
 };
 
@@ -50,15 +53,16 @@ struct Manifest {
     oci::Digest digest;
     std::string digest_text;
     std::string media_type;
-    std::shared_ptr<const std::string> bytes;  // null in the answer to a HEAD that was only asked upstream
+    std::shared_ptr<const std::string>
+        bytes;  // null in the answer to a HEAD that was only asked upstream
     uint64_t size = 0;
 };
 
 struct ManifestView {
     std::shared_ptr<const Manifest> manifest;
     From from = From::hit_memory;
-    bool stale = false;     // older than its TTL and not confirmed since
-    Duration age{};         // since the upstream last confirmed it
+    bool stale = false;  // older than its TTL and not confirmed since
+    Duration age{};      // since the upstream last confirmed it
     std::shared_ptr<const std::string> upstream;
 };
 
@@ -81,8 +85,8 @@ using Bytes = std::variant<FileBytes, std::span<const std::byte>>;
 class BlobReader {
 public:
     virtual ~BlobReader() = default;
-    // Up to `max` bytes, at least one. nullopt when the range is done. Throws the Failure that ended the fetch; the bytes
-    // given before are then not to be completed.
+    // Up to `max` bytes, at least one. nullopt when the range is done. Throws the Failure that
+    // ended the fetch; the bytes given before are then not to be completed.
     virtual Task<std::optional<Bytes>> next(uint64_t max) = 0;
 };
 
@@ -92,7 +96,8 @@ struct BlobView {
     From from = From::miss;
     std::shared_ptr<const std::string> upstream;
 
-    // A reader of [first, first + length) of this blob; length > 0. May be called several times (multi-range).
+    // A reader of [first, first + length) of this blob; length > 0. May be called several times
+    // (multi-range).
     std::unique_ptr<BlobReader> reader(uint64_t first, uint64_t length) const;
 
     // How reader() gets its bytes; one of the cache's own kinds.
@@ -119,7 +124,8 @@ struct Snapshot {
 class Cache {
 public:
     // Everything outlives the cache. Background work runs in its own Scope on `loops`.
-    Cache(Options, LoopGroup* loops, meta::Metadata&, store::Store&, store::Space&, Pool&, Clock&, Random&);
+    Cache(Options, LoopGroup* loops, meta::Metadata&, store::Store&, store::Space&, Pool&, Clock&,
+          Random&);
     ~Cache();  // after stop()
     // Fails what waits, cancels transfers, records what has arrived. The last call.
     Task<> stop();

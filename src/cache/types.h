@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/failure.h"
 #include "oci/digest.h"
 #include "upstream/upstream.h"
 
@@ -28,7 +29,7 @@ struct Freshness {
         Duration ttl;
     };
     Duration ttl = std::chrono::minutes(5);
-    std::vector<Rule> rules;  // the first that matches wins over ttl
+    std::vector<Rule> rules;                                 // the first that matches wins over ttl
     std::vector<std::shared_ptr<const re2::RE2>> immutable;  // full match: never asked again
     Duration negative_ttl = std::chrono::seconds(10);
     Duration signature_negative_ttl = std::chrono::seconds(2);
@@ -41,10 +42,10 @@ struct Freshness {
 
 // How blobs of an upstream are fetched.
 struct FetchPolicy {
-    uint32_t segments = 1;                      // ranges at once for one blob
+    uint32_t segments = 1;  // ranges at once for one blob
     uint64_t segment_bytes = 16ull << 20;
-    uint64_t segment_min_bytes = 64ull << 20;   // smaller blobs come in one piece
-    bool rest = false;                          // a cold range fetches the rest of the blob behind
+    uint64_t segment_min_bytes = 64ull << 20;  // smaller blobs come in one piece
+    bool rest = false;                         // a cold range fetches the rest of the blob behind
 };
 
 // One registry that may serve the repository, and the repository's name there.
@@ -56,7 +57,7 @@ struct Candidate {
 
 // A resolved repository. Cheap to copy through its pointer; immutable.
 struct Target {
-    std::string repository;  // local name: the key of tags and links
+    std::string repository;             // local name: the key of tags and links
     std::vector<Candidate> candidates;  // in order; empty: only what is stored (no upstream)
     std::shared_ptr<const Freshness> freshness;
     std::shared_ptr<const std::string> upstream_name;  // for logs: of the first candidate

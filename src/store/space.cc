@@ -67,6 +67,12 @@ void Space::release(uint64_t bytes) {
     state_->used -= std::min(state_->used, bytes);
 }
 
+void Space::add(uint64_t bytes) {
+    std::lock_guard lock(state_->mutex);
+    state_->used += bytes;
+    state_->kept_since_probe += bytes;
+}
+
 void Space::set_limits(Limits limits) {
     std::lock_guard lock(state_->mutex);
     state_->limits = limits;
@@ -97,11 +103,17 @@ Space::Reservation::~Reservation() {
 
 void Space::Reservation::keep() {
     check(state_ != nullptr, "a reservation is kept once");
+    keep_part(bytes_);
+}
+
+void Space::Reservation::keep_part(uint64_t bytes) {
+    check(bytes <= bytes_, "no more is kept than was promised");
+    if (bytes == 0) return;
     std::lock_guard lock(state_->mutex);
-    state_->reserved -= bytes_;
-    state_->used += bytes_;
-    state_->kept_since_probe += bytes_;
-    bytes_ = 0;
+    state_->reserved -= bytes;
+    state_->used += bytes;
+    state_->kept_since_probe += bytes;
+    bytes_ -= bytes;
 }
 
 }  // namespace weir::store

@@ -33,6 +33,8 @@ public:
         uint64_t bytes() const { return bytes_; }
         // The bytes are stored now: they count as used for good.
         void keep();
+        // Only so many of them are (at most bytes()); the rest is given back when the reservation dies.
+        void keep_part(uint64_t bytes);
 
     private:
         friend class Space;
@@ -49,6 +51,7 @@ public:
     // nullopt: refused, the caller relays.
     std::optional<Reservation> reserve(uint64_t bytes);
     void release(uint64_t bytes);  // something stored was erased
+    void add(uint64_t bytes);      // something was stored that was not promised (chunks of ranges)
     void set_limits(Limits);
     uint64_t used() const;
     uint64_t reserved() const;

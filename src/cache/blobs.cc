@@ -1,0 +1,213 @@
+#include "cache/blobs.h"
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "cache/readable.h"
+
+namespace weir::cache {
+namespace {
+std::string_view sum_text(const oci::Digest& digest) {
+    return as_text(digest.sum());
+}
+}  // namespace
+
+Blobs::Blobs(const Options& options, meta::Metadata& metadata, store::Store& store,
+             store::Space& space, Pool& pool, Clock& clock, Random& random, Scope& scope)
+    : options_(options),
+      metadata_(metadata),
+      store_(store),
+      pool_(pool),
+      clock_(clock),
+      index_(options.index_entries),
+      files_(options.open_files),
+      links_(options.index_entries),
+      negatives_(options.negative_entries, clock),
+      bad_origins_(options.negative_entries),
+      permits_(options.max_fetches, options.max_queued_fetches),
+      context_{options, metadata, store, space, pool, clock, random, scope, permits_, bad_origins_},
+      table_(context_),
+      relays_(options, scope, pool, clock),
+      proofs_(scope) {}
+
+void Blobs::linked(std::string_view repository, const oci::Digest& digest) {
+    links_.put(std::string(pair_key(repository, sum_text(digest))), true);
+}
+
+void Blobs::forget(const oci::Digest& digest) {
+    index_.erase(digest);
+    files_.erase(digest);
+}
+
+std::string Blobs::negative_key(const Target& target, const oci::Digest& digest) const {
+    return std::string(pair_key(target.repository, sum_text(digest)));
+}
+
+std::optional<BlobView> Blobs::blob_now(const TargetPtr& target, const oci::Digest& digest) {
+    if (!links_.get(pair_key(target->repository, sum_text(digest)))) return std::nullopt;
+    auto stored = index_.get(digest);
+    if (!stored) return std::nullopt;
+    auto file = files_.get(digest);
+    if (!file) return std::nullopt;
+    touches_.add(digest, clock_.wall());
+    BlobView view;
+    view.digest = digest;
+    view.size = stored->size;
+    view.from = From::hit_disk;
+    view.upstream = std::move(stored->upstream);
+    view.readable = std::make_shared<StoredReadable>(std::move(*file));
+    return view;
+}
+
+Task<Blobs::Known> Blobs::look_up(TargetPtr target, oci::Digest digest) {
+    Known known;
+    known.stored = index_.get(digest);
+    known.linked = links_.get(pair_key(target->repository, sum_text(digest))).has_value();
+    if (known.stored && known.linked) co_return known;
+    const auto row = co_await pool_.run([this, target, digest] {
+        return std::make_pair(metadata_.find_blob(digest),
+                              metadata_.linked(target->repository, digest));
+    });
+    if (row.first) {
+        known.stored = StoredBlob{row.first->size, row.first->generation,
+                                  std::make_shared<const std::string>(row.first->upstream)};
+        index_.put(digest, *known.stored);
+    }
+    known.linked = row.second;
+    if (known.linked) linked(target->repository, digest);
+    co_return known;
+}
+
+Task<std::shared_ptr<const File>> Blobs::open_file(oci::Digest digest, StoredBlob stored) {
+    if (auto file = files_.get(digest)) co_return *file;
+    auto file = co_await store_.open(digest, stored.generation);
+    if (!file) co_return nullptr;
+    const uint64_t size = co_await pool_.run([file] { return file->size(); });
+    if (size != stored.size) {
+        log::warn("cache", "the file of {} has {} bytes instead of {}: dropped", digest.text(),
+                  size, stored.size);
+        co_await pool_.run(
+            [this, digest, stored] { metadata_.remove_blob(digest, stored.generation); });
+        co_await store_.erase(digest, stored.generation);
+        co_return nullptr;
+    }
+    files_.put(digest, file);
+    co_return file;
+}
+
+Task<uint64_t> Blobs::ask_upstream(TargetPtr target, oci::Digest digest, bool link) {
+    Verdict verdict;
+    const TimePoint deadline = clock_.now() + options_.miss_timeout * 9 / 10;
+    for (const Candidate& candidate : target->candidates) {
+        const auto answer =
+            co_await candidate.upstream->blob_head(candidate.repository, digest, deadline);
+        if (answer.outcome == upstream::Outcome::ok) {
+            if (link) {
+                co_await pool_.run(
+                    [this, target, digest] { metadata_.link(target->repository, digest); });
+                linked(target->repository, digest);
+            }
+            co_return answer.size;
+        }
+        verdict.add(answer);
+    }
+    if (verdict.all_not_found())
+        negatives_.remember(negative_key(*target, digest), target->freshness->negative_ttl);
+    throw verdict.failure(Kind::blob_unknown, fmt::format("blob {}", digest.text()));
+}
+
+Task<uint64_t> Blobs::prove(TargetPtr target, oci::Digest digest, bool link) {
+    const std::string key = negative_key(*target, digest);
+    if (negatives_.holds(key))
+        throw NegativeHit(Kind::blob_unknown, fmt::format("blob {} is not known", digest.text()));
+    const TimePoint deadline = clock_.now() + options_.miss_timeout;
+    co_return co_await proofs_.run(
+        key + (link ? "+" : "-"),
+        [this, target, digest, link] { return ask_upstream(target, digest, link); }, deadline);
+}
+
+Task<BlobView> Blobs::blob(TargetPtr target, oci::Digest digest, std::vector<WantedRange> wanted,
+                           bool head) {
+    const Known known = co_await look_up(target, digest);
+    if (known.stored) {
+        if (!known.linked) co_await prove(target, digest, true);
+        touches_.add(digest, clock_.wall());
+        BlobView view;
+        view.digest = digest;
+        view.size = known.stored->size;
+        view.from = From::hit_disk;
+        view.upstream = known.stored->upstream;
+        if (auto file = co_await open_file(digest, *known.stored)) {
+            view.readable = std::make_shared<StoredReadable>(std::move(file));
+            co_return view;
+        }
+        forget(digest);
+    }
+    if (!head) co_return co_await fetch(target, digest, std::move(wanted), known.linked);
+    BlobView view;
+    view.digest = digest;
+    view.from = From::miss;
+    view.upstream = target->upstream_name;
+    const auto running = table_.find(digest);
+    if (running && running->size() && (known.linked || running->proven(target->repository))) {
+        view.size = *running->size();
+        view.from = From::joined;
+        co_return view;
+    }
+    view.size = co_await prove(target, digest, false);
+    co_return view;
+}
+
+Task<BlobView> Blobs::fetch(TargetPtr target, oci::Digest digest, std::vector<WantedRange> wanted,
+                            bool linked_already) {
+    if (negatives_.holds(negative_key(*target, digest)))
+        throw NegativeHit(Kind::blob_unknown, fmt::format("blob {} is not known", digest.text()));
+    if (target->candidates.empty())
+        throw Failure(Kind::blob_unknown, fmt::format("blob {} is not stored here", digest.text()));
+    // Somebody else's fetch is no proof that this repository has the blob.
+    const auto running = table_.find(digest);
+    bool proven = linked_already;
+    if (running && !proven && !running->proven(target->repository)) {
+        co_await prove(target, digest, true);
+        proven = true;
+    }
+    BlobView view;
+    view.digest = digest;
+    bool no_space = false;
+    std::shared_ptr<Fetch> fetch;
+    try {
+        const auto joined = table_.join_or_start(digest, wanted, origins_of(*target));
+        fetch = joined.fetch;
+        view.from = joined.fresh ? From::miss : From::joined;
+        view.size = co_await fetch->head(clock_.now() + options_.miss_timeout);
+    } catch (const Failure& failure) {
+        if (failure.kind() == Kind::blob_unknown)
+            negatives_.remember(negative_key(*target, digest), target->freshness->negative_ttl);
+        if (failure.kind() != Kind::no_space) throw;
+        no_space = true;
+    }
+    if (no_space) co_return co_await relay(target, digest);
+    if (!proven && !fetch->proven(target->repository)) co_await prove(target, digest, true);
+    view.upstream = std::make_shared<const std::string>(fetch->upstream_name());
+    if (const auto failed = fetch->failure()) view.from = From::relay;
+    view.readable = std::make_shared<FetchReadable>(std::move(fetch), relays_);
+    co_return view;
+}
+
+Task<BlobView> Blobs::relay(TargetPtr target, oci::Digest digest) {
+    BlobView view;
+    view.digest = digest;
+    view.from = From::relay;
+    view.upstream = target->upstream_name;
+    view.size = co_await prove(target, digest, false);
+    view.readable =
+        std::make_shared<RelayReadable>(relays_, digest, view.size, origins_of(*target));
+    co_return view;
+}
+
+Task<> Blobs::stop() {
+    co_await table_.stop();
+}
+
+}  // namespace weir::cache

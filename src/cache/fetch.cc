@@ -1,0 +1,295 @@
+// cache/fetch.cc: the shared state of a Fetch and its readers' side. The driver is in
+// fetch_drive.cc.
+#include "cache/fetch.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "cache/segment.h"
+
+namespace weir::cache {
+namespace {
+void fire_all(const std::vector<Firing>& firings) {
+    for (const Firing& firing : firings) firing.fire();
+}
+}  // namespace
+
+Fetch::Fetch(FetchContext& context, oci::Digest digest, std::shared_ptr<Fetch> predecessor)
+    : context_(context),
+      digest_(digest),
+      predecessor_(std::move(predecessor)),
+      hasher_(digest.algorithm()),
+      progress_(context.clock.now()) {}
+
+Fetch::~Fetch() = default;
+
+bool Fetch::want(const std::vector<WantedRange>& wanted, const Origins& origins) {
+    std::optional<Firing> driver;
+    {
+        std::lock_guard lock(mutex_);
+        if (state_ != State::running) return false;
+        if (wanted.empty()) whole_ = true;
+        for (const WantedRange& spec : wanted) {
+            const bool all = spec.first && *spec.first == 0 && !spec.last;
+            if (all) {
+                whole_ = true;
+            } else {
+                specs_.push_back(spec);
+            }
+        }
+        for (const auto& origin : origins) {
+            const bool known = std::any_of(origins_.begin(), origins_.end(), [&](const auto& o) {
+                return o->key() == origin->key() && o->proves() == origin->proves();
+            });
+            if (!known) origins_.push_back(origin);
+        }
+        driver = driver_;
+    }
+    if (driver) driver->fire();
+    return true;
+}
+
+Task<uint64_t> Fetch::head(TimePoint deadline) {
+    Signal signal;
+    for (;;) {
+        {
+            std::lock_guard lock(mutex_);
+            if (failure_ && !size_) std::rethrow_exception(failure_);
+            if (size_ && file_) {
+                head_given_ = true;
+                co_return *size_;
+            }
+            if (failure_) std::rethrow_exception(failure_);
+            waiters_.push_back(Waiter{0, 0, false, Firing(signal)});
+        }
+        if (!co_await signal.wait(deadline))
+            throw Failure(Kind::upstream_timeout,
+                          fmt::format("no upstream answered for {} in time", digest_.text()));
+    }
+}
+
+uint64_t Fetch::available_locked(uint64_t offset, bool whole) const {
+    uint64_t end = have_.end_from(offset);
+    // The withheld tail: whoever reads the last byte of a whole blob holds the right blob.
+    if (whole && whole_ && !verified_ && size_ && end == *size_) end = *size_ - 1;
+    return end > offset ? end - offset : 0;
+}
+
+uint64_t Fetch::available(uint64_t offset, bool whole) const {
+    std::lock_guard lock(mutex_);
+    return available_locked(offset, whole);
+}
+
+Task<uint64_t> Fetch::readable_from(uint64_t offset, uint64_t at_least, TimePoint soft,
+                                    bool whole) {
+    Signal signal;
+    bool urged = false;
+    for (;;) {
+        std::optional<Firing> driver;
+        TimePoint deadline = kNever;
+        {
+            std::lock_guard lock(mutex_);
+            const uint64_t count = available_locked(offset, whole);
+            if (count > 0 && (count >= at_least || state_ != State::running ||
+                              context_.clock.now() >= soft || verified_)) {
+                shown_ = true;
+                co_return count;
+            }
+            if (failure_) std::rethrow_exception(failure_);
+            check(state_ == State::running, "a reader's bytes are wanted, so they arrive or fail");
+            if (count > 0) deadline = soft;
+            const uint64_t wake_at = offset + std::max<uint64_t>(count > 0 ? at_least : 1, 1);
+            waiters_.push_back(Waiter{wake_at, offset, whole, Firing(signal)});
+            // A waiter far ahead of every transfer may need one of its own: the driver looks once.
+            if (!urged && count == 0) driver = driver_;
+            urged = true;
+        }
+        if (driver) driver->fire();
+        co_await signal.wait(deadline);
+        std::lock_guard lock(mutex_);
+        std::erase_if(waiters_, [&](const Waiter& w) { return w.firing == Firing(signal); });
+    }
+}
+
+std::shared_ptr<const File> Fetch::file() const {
+    std::lock_guard lock(mutex_);
+    return file_;
+}
+
+std::optional<uint64_t> Fetch::size() const {
+    std::lock_guard lock(mutex_);
+    return size_;
+}
+
+bool Fetch::proven(const std::string& repository) const {
+    std::lock_guard lock(mutex_);
+    return proven_.contains(repository);
+}
+
+bool Fetch::whole() const {
+    std::lock_guard lock(mutex_);
+    return whole_;
+}
+
+std::string Fetch::upstream_name() const {
+    std::lock_guard lock(mutex_);
+    return upstream_name_;
+}
+
+Origins Fetch::origins() const {
+    std::lock_guard lock(mutex_);
+    return origins_;
+}
+
+std::exception_ptr Fetch::failure() const {
+    std::lock_guard lock(mutex_);
+    return failure_;
+}
+
+bool Fetch::running() const {
+    std::lock_guard lock(mutex_);
+    return state_ == State::running;
+}
+
+void Fetch::fire_locked(std::vector<Firing>& out) {
+    std::erase_if(waiters_, [&](const Waiter& waiter) {
+        const bool head = waiter.wake_at == 0;
+        const bool ready =
+            head ? size_ && file_
+                 : waiter.offset + available_locked(waiter.offset, waiter.whole) >= waiter.wake_at;
+        if (ready || verified_ || state_ != State::running) {
+            out.push_back(waiter.firing);
+            return true;
+        }
+        return false;
+    });
+}
+
+void Fetch::fail_locked(std::exception_ptr error, std::vector<Firing>& out) {
+    if (state_ != State::running || verified_) return;
+    state_ = State::failed;
+    failure_ = std::move(error);
+    fire_locked(out);
+    for (const auto& segment : segments_)
+        if (segment->wake) out.push_back(*segment->wake);
+    if (driver_) out.push_back(*driver_);
+}
+
+void Fetch::fail(std::exception_ptr error) {
+    std::vector<Firing> out;
+    std::vector<std::shared_ptr<client::TransferHandle>> handles;
+    {
+        std::lock_guard lock(mutex_);
+        fail_locked(std::move(error), out);
+        for (const auto& segment : segments_)
+            if (segment->handle) handles.push_back(segment->handle);
+    }
+    for (const auto& handle : handles) handle->cancel();
+    fire_all(out);
+}
+
+void Fetch::cancel(const Failure& why) {
+    fail(std::make_exception_ptr(why));
+}
+
+void Fetch::wake_driver() {
+    std::optional<Firing> driver;
+    {
+        std::lock_guard lock(mutex_);
+        driver = driver_;
+    }
+    if (driver) driver->fire();
+}
+
+bool Fetch::learn_size(uint64_t size) {
+    uint64_t promised = 0;
+    bool whole = false;
+    {
+        std::lock_guard lock(mutex_);
+        if (size_) {
+            doubtful_ = doubtful_ || *size_ != size;
+            return *size_ == size;
+        }
+        if (promised_size_ && *promised_size_ != size)
+            throw Failure(
+                Kind::upstream_bad,
+                fmt::format("{} has another size than the first answer said", digest_.text()));
+        whole = whole_;
+        promised = whole ? size - std::min(size, have_.total()) : 0;
+    }
+    // Space is promised before the bytes come; a range fetch takes its chunks as they come.
+    std::optional<store::Space::Reservation> reservation;
+    if (promised > 0) {
+        reservation = context_.space.reserve(promised);
+        if (!reservation) {
+            // The size is told all the same: a relay needs it.
+            std::lock_guard lock(mutex_);
+            if (!size_) size_ = size;
+        }
+        if (!reservation)
+            throw Failure(Kind::no_space,
+                          fmt::format("no room for {} bytes of {}", promised, digest_.text()));
+        staging_->file->allocate(size);
+    }
+    std::vector<Firing> out;
+    {
+        std::lock_guard lock(mutex_);
+        if (size_) return *size_ == size;
+        size_ = size;
+        if (reservation) reservation_ = std::move(*reservation);
+        for (const auto& segment : segments_) segment->limit = std::min(segment->limit, size);
+        check_sum_locked(out);  // of an empty blob, or of one that was there but for its size
+        fire_locked(out);
+        if (driver_) out.push_back(*driver_);
+    }
+    fire_all(out);
+    return true;
+}
+
+void Fetch::check_sum_locked(std::vector<Firing>& out) {
+    if (!size_ || hashed_ != *size_ || verified_ || mismatch_ || hashing_) return;
+    if (hasher_.digest() == digest_) {
+        verified_ = true;
+    } else {
+        mismatch_ = true;
+    }
+    fire_locked(out);
+    if (driver_) out.push_back(*driver_);
+}
+
+void Fetch::arrived(uint64_t first, std::span<const std::byte> bytes) {
+    std::vector<Firing> out;
+    bool hash = false;
+    {
+        std::lock_guard lock(mutex_);
+        have_.insert(first, first + bytes.size());
+        progress_ = context_.clock.now();
+        received_ += bytes.size();
+        if (first == hashed_ && !hashing_) hash = hashing_ = true;
+        fire_locked(out);
+        if (received_ - recorded_ >= context_.options.record_bytes && driver_)
+            out.push_back(*driver_);
+    }
+    fire_all(out);
+    if (!hash) {
+        // Ahead of the front: whoever owns the hasher, or the driver, reaches it later.
+        return;
+    }
+    hasher_.update(bytes);
+    out.clear();
+    {
+        std::lock_guard lock(mutex_);
+        hashing_ = false;
+        hashed_ += bytes.size();
+        check_sum_locked(out);
+        if (have_.end_from(hashed_) > hashed_ && driver_) out.push_back(*driver_);
+    }
+    fire_all(out);
+}
+
+std::string Fetch::bad_key(const Origin& origin) const {
+    return digest_.text() + " " + origin.key();
+}
+
+}  // namespace weir::cache

@@ -1,0 +1,209 @@
+// cache/fetch.h: one blob being filled, read by many.
+//
+// A Fetch owns a sparse staging file and the extents that have arrived in it. Origins write, each
+// through a Segment (one range on its way); any number of readers follow, each at its own offset
+// and speed. At most one Fetch of a digest is alive in a FetchTable. It outlives the request that
+// started it and ends when the blob is stored, when it fails, or, if only ranges were wanted, when
+// they have arrived ("parked": the extents stay, the next request goes on from them).
+//
+// Threads: segments write on transfer threads; catch-up hashing runs on the pool; the driver and
+// the readers run on loops. All state is behind one mutex that is never held across I/O.
+#pragma once
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "async/pool.h"
+#include "async/scope.h"
+#include "async/semaphore.h"
+#include "async/signal.h"
+#include "base/clock.h"
+#include "base/random.h"
+#include "cache/cache.h"
+#include "cache/lru.h"
+#include "cache/origin.h"
+#include "crypto/hasher.h"
+#include "meta/metadata.h"
+#include "store/space.h"
+#include "store/store.h"
+
+namespace weir::cache {
+
+// What every Fetch of a table works with. Outlives them.
+struct FetchContext {
+    const Options& options;
+    meta::Metadata& metadata;
+    store::Store& store;
+    store::Space& space;
+    Pool& pool;
+    Clock& clock;
+    Random& random;
+    Scope& scope;
+    Semaphore& permits;
+    // (digest, origin) pairs that gave wrong bytes not long ago; the time they may be tried again.
+    Lru<std::string, TimePoint>& bad_origins;
+};
+
+class Segment;
+
+class Fetch : public std::enable_shared_from_this<Fetch> {
+public:
+    Fetch(FetchContext&, oci::Digest, std::shared_ptr<Fetch> predecessor);
+    ~Fetch();
+
+    // Adds what a request needs; false when this Fetch has ended (failed, parked, stored) and takes
+    // no more. `wanted` empty: the whole blob. The first call comes before start().
+    bool want(const std::vector<WantedRange>& wanted, const Origins& origins);
+    // Runs the driver in the context's scope on the current loop; `ended` is called once, when
+    // nothing is left to do.
+    void start(std::function<void()> ended);
+    // Ends it: waiters fail with `why`, what has arrived is recorded. Any thread.
+    void cancel(const Failure& why);
+    // Until the driver has ended.
+    Task<> join();
+
+    // The size, as soon as an origin has answered. Throws the Fetch's failure, or
+    // Failure{upstream_timeout} at the deadline (the fetch goes on).
+    Task<uint64_t> head(TimePoint deadline);
+    // Suspends until the byte at `offset` may be read, and, unless `soft` passes first, until
+    // `at_least` of them may; returns how many (> 0). `whole`: the reader was promised a verified
+    // blob, so the last byte is withheld until then. Throws the Fetch's failure.
+    Task<uint64_t> readable_from(uint64_t offset, uint64_t at_least, TimePoint soft, bool whole);
+    // What is there now, without waiting; the largest count that readable_from() would give.
+    uint64_t available(uint64_t offset, bool whole) const;
+
+    // The file to read from, within what readable_from() allowed. Once head() has returned.
+    std::shared_ptr<const File> file() const;
+    std::optional<uint64_t> size() const;
+    // An origin of this repository has answered for the digest.
+    bool proven(const std::string& repository) const;
+    // Everything was asked for (then it will be verified).
+    bool whole() const;
+    const oci::Digest& digest() const { return digest_; }
+    std::string upstream_name() const;
+    Origins origins() const;
+    std::exception_ptr failure() const;
+    bool running() const;
+
+private:
+    friend class Segment;
+    enum class State { running, stored, parked, failed };
+    struct Waiter {
+        uint64_t wake_at = 0;  // fire when bytes up to here may be read
+        uint64_t offset = 0;
+        bool whole = false;
+        Firing firing;
+    };
+    struct Plan {
+        upstream::BlobRange range;
+        uint64_t limit = UINT64_MAX;  // exclusive
+        bool urgent = false;
+    };
+
+    // fetch_drive.cc
+    Task<> drive();
+    Task<> fill();
+    Task<> settle();
+    TimePoint patience() const;
+    void stop_segments();
+    Task<> prepare();
+    bool adopt_staging(const meta::StagingRow& row, std::shared_ptr<store::Staging> staging);
+    // What a segment has learnt in this round over the origins.
+    struct SegmentRound {
+        TimePoint started{};
+        uint32_t number = 0;
+        std::set<std::string> tried;  // keys of origins
+        Verdict verdict;
+        void forget() {
+            tried.clear();
+            verdict = {};
+            number = 0;
+        }
+    };
+    Task<> run_segment(std::shared_ptr<Segment> segment);
+    Task<> attempt(std::shared_ptr<Segment> segment, std::shared_ptr<Origin> origin,
+                   SegmentRound& round);
+    Task<bool> next_round(std::shared_ptr<Segment> segment, SegmentRound& round);
+    std::shared_ptr<Origin> choose_origin(const std::set<std::string>& tried) const;
+    void blame(Origin& origin, const std::string& problem, SegmentRound& round);
+    Duration head_time(const SegmentRound& round) const;
+    Task<> record();
+    Task<> finish();
+    Task<> store_blob();
+    Task<> restart_or_fail();
+    Task<> end_partial();
+    void count_space_locked(uint64_t total);
+    void spawn_work();
+    void hash_ahead();
+
+    // plan.cc; the mutex is held
+    std::optional<Plan> plan_locked();
+    std::optional<Plan> plan_blind_locked() const;
+    std::optional<Plan> plan_urgent_locked();
+    void resolve_wanted_locked();
+    uint64_t align_down(uint64_t offset) const;
+    uint64_t align_up(uint64_t offset) const;
+    const FetchPolicy& policy_locked() const;
+
+    // fetch.cc
+    uint64_t available_locked(uint64_t offset, bool whole) const;
+    void fire_locked(std::vector<Firing>& out);
+    void fail_locked(std::exception_ptr error, std::vector<Firing>& out);
+    void fail(std::exception_ptr error);
+    void wake_driver();
+    // Takes the size that an origin claims; false when it contradicts what is known.
+    bool learn_size(uint64_t size);
+    // Bytes have been written at [first, end): hash, publish, wake.
+    void arrived(uint64_t first, std::span<const std::byte> bytes);
+    void check_sum_locked(std::vector<Firing>& out);
+    std::string bad_key(const Origin&) const;
+
+    FetchContext& context_;
+    const oci::Digest digest_;
+    std::shared_ptr<Fetch> predecessor_;
+    std::function<void()> ended_;
+
+    mutable std::mutex mutex_;
+    State state_ = State::running;
+    std::exception_ptr failure_;
+    std::optional<uint64_t> size_;
+    meta::Extents have_;
+    bool whole_ = false;
+    std::vector<WantedRange> specs_;  // not yet resolved against the size
+    meta::Extents wanted_;            // resolved and aligned
+    Origins origins_;
+    std::set<std::string> proven_;
+    std::set<std::string> contributed_;  // keys of origins whose bytes are in the file
+    std::set<std::string> slow_;         // keys of origins that stalled: the others first
+    std::string upstream_name_;
+    std::vector<std::shared_ptr<Segment>> segments_;
+    std::vector<Waiter> waiters_;
+    std::optional<Firing> driver_;
+    std::vector<Firing> joiners_;
+    bool ended_flag_ = false;
+
+    std::shared_ptr<store::Staging> staging_;
+    std::shared_ptr<const File> file_;
+    store::Space::Reservation reservation_;
+    uint64_t counted_ = 0;   // bytes of this blob that Space counts as used
+    bool resumed_ = false;   // bytes of an earlier process are in the file
+    bool shown_ = false;     // a reader was given bytes
+    bool mismatch_ = false;  // all has arrived, and it is not the blob
+    bool verified_ = false;
+    bool doubtful_ = false;  // origins disagree about the size: nothing of this is kept
+    bool head_given_ = false;
+    std::optional<uint64_t> promised_size_;
+
+    crypto::Hasher hasher_;
+    uint64_t hashed_ = 0;    // the contiguous front that is in hasher_
+    bool hashing_ = false;   // one thread owns hasher_ now
+    uint64_t received_ = 0;  // bytes that arrived in this process
+    uint64_t recorded_ = 0;  // received_ when the extents were last recorded
+    TimePoint progress_{};   // when bytes last arrived
+};
+
+}  // namespace weir::cache

@@ -1,0 +1,40 @@
+// cache/fetch_table.h: at most one Fetch of a digest, whoever asks.
+#pragma once
+#include <map>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+
+#include "cache/fetch.h"
+
+namespace weir::cache {
+
+// Any loop.
+class FetchTable {
+public:
+    explicit FetchTable(FetchContext& context) : context_(context) {}
+
+    struct Joined {
+        std::shared_ptr<Fetch> fetch;
+        bool fresh = false;  // this call started it
+    };
+    // The running Fetch of the digest with these wishes added, or a new one. Failure{draining}
+    // after stop().
+    Joined join_or_start(const oci::Digest&, const std::vector<WantedRange>& wanted,
+                         const Origins&);
+    // The running Fetch, if any.
+    std::shared_ptr<Fetch> find(const oci::Digest&) const;
+    // Cancels all and waits for their ends.
+    Task<> stop();
+    size_t size() const;
+
+private:
+    void ended(const oci::Digest&, const Fetch*);
+
+    FetchContext& context_;
+    mutable std::mutex mutex_;
+    bool stopped_ = false;
+    std::unordered_map<oci::Digest, std::shared_ptr<Fetch>, oci::DigestHash> fetches_;
+};
+
+}  // namespace weir::cache

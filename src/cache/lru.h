@@ -1,0 +1,98 @@
+// cache/lru.h: what was used last is kept, up to a limit in entries or bytes. Any thread; sharded,
+// so that loops seldom meet on a lock. Values are returned by copy: keep them small or shared.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+
+#include "base/text.h"
+
+namespace weir::cache {
+
+template <class Key>
+struct LruHash : std::hash<Key> {};
+template <>
+struct LruHash<std::string> : TextHash {};
+
+template <class Key, class Value, class Hash = LruHash<Key>>
+class Lru {
+public:
+    // `limit`: the sum of the weights that are kept.
+    explicit Lru(uint64_t limit) : shard_limit_(limit / kShards + 1) {}
+
+    template <class K>
+    std::optional<Value> get(const K& key) {
+        Shard& shard = shard_of(key);
+        std::lock_guard lock(shard.mutex);
+        auto at = shard.map.find(key);
+        if (at == shard.map.end()) return std::nullopt;
+        shard.order.splice(shard.order.begin(), shard.order, at->second);
+        return at->second->value;
+    }
+
+    void put(const Key& key, Value value, uint64_t weight = 1) {
+        Shard& shard = shard_of(key);
+        std::lock_guard lock(shard.mutex);
+        drop(shard, key);
+        if (weight > shard_limit_) return;
+        shard.order.push_front(Node{key, std::move(value), weight});
+        shard.map.emplace(key, shard.order.begin());
+        shard.weight += weight;
+        while (shard.weight > shard_limit_) drop(shard, shard.order.back().key);
+    }
+
+    void erase(const Key& key) {
+        Shard& shard = shard_of(key);
+        std::lock_guard lock(shard.mutex);
+        drop(shard, key);
+    }
+
+    uint64_t weight() const {
+        uint64_t sum = 0;
+        for (const Shard& shard : shards_) {
+            std::lock_guard lock(shard.mutex);
+            sum += shard.weight;
+        }
+        return sum;
+    }
+
+private:
+    static constexpr size_t kShards = 16;
+    struct Node {
+        Key key;
+        Value value;
+        uint64_t weight;
+    };
+    struct Equal : std::equal_to<> {};
+    struct Shard {
+        mutable std::mutex mutex;
+        std::list<Node> order;  // most recent first
+        std::unordered_map<Key, typename std::list<Node>::iterator, Hash, Equal> map;
+        uint64_t weight = 0;
+    };
+
+    template <class K>
+    Shard& shard_of(const K& key) {
+        return shards_[(Hash{}(key) >> 7) % kShards];
+    }
+    void drop(Shard& shard, const Key& key) {
+        auto at = shard.map.find(key);
+        if (at == shard.map.end()) return;
+        auto node = at->second;
+        shard.weight -= node->weight;
+        shard.map.erase(at);
+        shard.order.erase(node);
+    }
+
+    uint64_t shard_limit_;
+    std::array<Shard, kShards> shards_;
+};
+
+}  // namespace weir::cache

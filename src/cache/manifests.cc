@@ -1,0 +1,414 @@
+#include "cache/manifests.h"
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "crypto/hasher.h"
+#include "oci/manifest.h"
+
+namespace weir::cache {
+namespace {
+
+using namespace std::chrono_literals;
+using upstream::Outcome;
+// After an upstream gave no answer, its tags are not asked for again for so long.
+constexpr Duration kAskAgain = 5s;
+// A TTL of 0 waits so long for the upstream before the stale answer.
+constexpr Duration kZeroTtlWait = 300ms;
+constexpr uint64_t kManifestOverheadBytes = 512;
+
+std::string_view sum_text(const oci::Digest& digest) {
+    return as_text(digest.sum());
+}
+
+std::string flight_key(const char* verb, const Target& target, std::string_view reference) {
+    return fmt::format("{} {} {}", verb, target.repository, reference);
+}
+
+bool is_manifest_type(std::string_view type) {
+    return type == oci::kOciManifest || type == oci::kOciIndex || type == oci::kDockerManifest ||
+           type == oci::kDockerList || type == oci::kOciArtifact;
+}
+
+std::shared_ptr<const Manifest> make_manifest(const meta::ManifestRow& row) {
+    auto manifest = std::make_shared<Manifest>();
+    manifest->digest = row.digest;
+    manifest->digest_text = row.digest.text();
+    manifest->media_type = row.media_type;
+    manifest->size = row.bytes.size();
+    manifest->bytes = std::make_shared<const std::string>(row.bytes);
+    return manifest;
+}
+
+struct Checked {
+    meta::ManifestRow row;
+    std::vector<oci::Digest> references;
+};
+
+// Whether the bytes are what the reference names, and what they refer to. On the pool: hashing and
+// parsing.
+Checked check_manifest(const oci::Reference& reference, const upstream::ManifestAnswer& answer) {
+    auto algorithm = oci::Digest::Algorithm::sha256;
+    if (answer.digest) algorithm = answer.digest->algorithm();
+    if (reference.is_digest()) algorithm = reference.digest().algorithm();
+    Checked checked;
+    checked.row.digest = crypto::digest_of(algorithm, answer.bytes);
+    const bool as_asked = !reference.is_digest() || checked.row.digest == reference.digest();
+    const bool as_said = !answer.digest || answer.digest->algorithm() != algorithm ||
+                         *answer.digest == checked.row.digest;
+    if (!as_asked || !as_said)
+        throw Failure(Kind::upstream_bad, fmt::format("{} sent a manifest that is not {}",
+                                                      answer.mirror, reference.text()));
+    auto parsed = oci::parse_manifest(answer.bytes, answer.media_type);
+    if (!parsed)
+        throw Failure(Kind::upstream_bad, fmt::format("{} sent a manifest that can't be served: {}",
+                                                      answer.mirror, parsed.error()));
+    checked.row.media_type =
+        is_manifest_type(answer.media_type) ? answer.media_type : parsed->media_type;
+    checked.row.bytes = answer.bytes;
+    for (const auto& blob : parsed->blobs) checked.references.push_back(blob.digest);
+    for (const auto& child : parsed->manifests) checked.references.push_back(child.digest);
+    return checked;
+}
+
+}  // namespace
+
+Manifests::Manifests(const Options& options, meta::Metadata& metadata, Pool& pool, Clock& clock,
+                     Scope& scope, Blobs& blobs)
+    : options_(options),
+      metadata_(metadata),
+      pool_(pool),
+      clock_(clock),
+      blobs_(blobs),
+      memory_(options.manifest_memory_bytes),
+      tags_(options.index_entries),
+      links_(options.index_entries),
+      negatives_(options.negative_entries, clock),
+      flights_(scope) {}
+
+// ---- memory
+
+void Manifests::remember(const ManifestPtr& manifest) {
+    memory_.put(manifest->digest, manifest, manifest->size + kManifestOverheadBytes);
+}
+
+void Manifests::remember_tag(const Target& target, const std::string& tag, KnownTag known) {
+    tags_.put(std::string(pair_key(target.repository, tag)), std::move(known));
+}
+
+void Manifests::remember_missing(const Target& target, const oci::Reference& reference) {
+    const Freshness& freshness = *target.freshness;
+    const bool signature = !reference.is_digest() && oci::is_signature_tag(reference.tag());
+    negatives_.remember(std::string(pair_key(target.repository, reference.text())),
+                        signature ? freshness.signature_negative_ttl : freshness.negative_ttl);
+}
+
+void Manifests::throw_negative(const oci::Reference& reference) const {
+    throw NegativeHit(Kind::manifest_unknown,
+                      fmt::format("manifest {} is not known", reference.text()));
+}
+
+ManifestView Manifests::view(const KnownTag& known, ManifestPtr manifest, From from,
+                             Duration ttl) const {
+    ManifestView view;
+    view.age = clock_.now() - known.confirmed;
+    view.stale = view.age > ttl;
+    view.from = view.stale ? From::stale : from;
+    view.manifest = std::move(manifest);
+    view.upstream = known.upstream;
+    return view;
+}
+
+std::optional<ManifestView> Manifests::manifest_now(const TargetPtr& target,
+                                                    std::string_view reference) {
+    if (reference.find(':') == std::string_view::npos) {
+        auto known = tags_.get(pair_key(target->repository, reference));
+        if (!known || !known->manifest) return std::nullopt;
+        const Duration ttl = target->freshness->ttl_of(reference);
+        if (clock_.now() - known->confirmed > ttl) return std::nullopt;
+        blobs_.touches().add(known->digest, clock_.wall());
+        auto manifest = known->manifest;
+        return view(*known, std::move(manifest), From::hit_memory, ttl);
+    }
+    const auto digest = oci::Digest::parse(reference);
+    if (!digest || !links_.get(pair_key(target->repository, sum_text(*digest))))
+        return std::nullopt;
+    auto manifest = memory_.get(*digest);
+    if (!manifest) return std::nullopt;
+    blobs_.touches().add(*digest, clock_.wall());
+    ManifestView view;
+    view.manifest = std::move(*manifest);
+    view.upstream = target->upstream_name;
+    return view;
+}
+
+// ---- look-ups that may ask the database
+
+Task<Manifests::ManifestPtr> Manifests::find_stored(oci::Digest digest) {
+    if (auto manifest = memory_.get(digest)) co_return *manifest;
+    auto row = co_await pool_.run([this, digest] { return metadata_.find_manifest(digest); });
+    if (!row) co_return nullptr;
+    auto manifest = make_manifest(*row);
+    remember(manifest);
+    co_return manifest;
+}
+
+Task<bool> Manifests::is_linked(TargetPtr target, oci::Digest digest) {
+    if (links_.get(pair_key(target->repository, sum_text(digest)))) co_return true;
+    const bool linked = co_await pool_.run(
+        [this, target, digest] { return metadata_.linked(target->repository, digest); });
+    if (linked) links_.put(std::string(pair_key(target->repository, sum_text(digest))), true);
+    co_return linked;
+}
+
+Task<std::optional<KnownTag>> Manifests::find_tag(TargetPtr target, std::string tag) {
+    if (auto known = tags_.get(pair_key(target->repository, tag))) co_return known;
+    const auto row = co_await pool_.run(
+        [this, target, tag] { return metadata_.find_tag(target->repository, tag); });
+    if (!row) co_return std::nullopt;
+    KnownTag known;
+    known.digest = row->digest;
+    // The monotonic clock began with this process (or boot): an age from the calendar, never in the
+    // future.
+    const Duration age = std::max<Duration>(clock_.wall() - row->checked, Duration{});
+    known.confirmed = clock_.now() - age;
+    known.next_check = clock_.now();
+    known.upstream = std::make_shared<const std::string>(row->upstream);
+    remember_tag(*target, tag, known);
+    co_return known;
+}
+
+// ---- the two ways to ask
+
+Task<ManifestView> Manifests::manifest(TargetPtr target, oci::Reference reference, bool head) {
+    if (reference.is_digest()) co_return co_await by_digest(target, reference.digest(), head);
+    co_return co_await by_tag(target, reference.tag(), head);
+}
+
+Task<ManifestView> Manifests::by_digest(TargetPtr target, oci::Digest digest, bool head) {
+    const oci::Reference reference(digest);
+    const bool in_memory = memory_.get(digest).has_value();
+    if (auto manifest = co_await find_stored(digest)) {
+        if (!co_await is_linked(target, digest)) {
+            // Known through another repository: this one's upstream has to confirm that it has it
+            // too.
+            co_await flights_.run(
+                flight_key("head", *target, reference.text()),
+                [this, target, reference] { return ask_head(target, reference); }, deadline());
+            co_await pool_.run(
+                [this, target, digest] { metadata_.link(target->repository, digest); });
+            links_.put(std::string(pair_key(target->repository, sum_text(digest))), true);
+        }
+        blobs_.touches().add(digest, clock_.wall());
+        ManifestView view;
+        view.manifest = std::move(manifest);
+        view.from = in_memory ? From::hit_memory : From::hit_disk;
+        view.upstream = target->upstream_name;
+        co_return view;
+    }
+    if (negatives_.holds(pair_key(target->repository, reference.text()))) throw_negative(reference);
+    co_return co_await flights_.run(
+        flight_key(head ? "head" : "get", *target, reference.text()),
+        [this, target, reference, head] {
+            return head ? ask_head(target, reference) : download(target, reference);
+        },
+        deadline());
+}
+
+Task<ManifestView> Manifests::by_tag(TargetPtr target, std::string tag, bool head) {
+    if (auto known = co_await find_tag(target, tag))
+        co_return co_await known_tag(target, tag, std::move(*known), head);
+    const oci::Reference reference(tag);
+    if (negatives_.holds(pair_key(target->repository, tag))) throw_negative(reference);
+    co_return co_await flights_.run(
+        flight_key(head ? "head" : "get", *target, tag),
+        [this, target, reference, head] {
+            return head ? ask_head(target, reference) : download(target, reference);
+        },
+        deadline());
+}
+
+Task<ManifestView> Manifests::known_tag(TargetPtr target, std::string tag, KnownTag known,
+                                        bool head) {
+    const Duration ttl = target->freshness->ttl_of(tag);
+    const bool in_memory = known.manifest != nullptr;
+    if (clock_.now() - known.confirmed > ttl && clock_.now() >= known.next_check &&
+        !target->candidates.empty()) {
+        const std::string key = flight_key("check", *target, tag);
+        auto work = [this, target, tag, known] { return revalidate(target, tag, known); };
+        if (ttl > Duration{} || !target->candidates.front().upstream->usable(0)) {
+            flights_.start_behind(key, work);
+        } else {
+            try {
+                co_return co_await flights_.run(key, work, clock_.now() + kZeroTtlWait);
+            } catch (const Failure&) {
+                // The stale answer below is the answer.
+            }
+        }
+    }
+    if (!known.manifest) known.manifest = co_await find_stored(known.digest);
+    if (known.manifest) {
+        remember_tag(*target, tag, known);
+        blobs_.touches().add(known.digest, clock_.wall());
+        auto manifest = known.manifest;
+        co_return view(known, std::move(manifest), in_memory ? From::hit_memory : From::hit_disk,
+                       ttl);
+    }
+    // Known from a HEAD only: its bytes were never asked for.
+    const oci::Reference reference(known.digest);
+    co_return co_await flights_.run(
+        flight_key(head ? "head" : "get", *target, reference.text()),
+        [this, target, reference, head] {
+            return head ? ask_head(target, reference) : download(target, reference);
+        },
+        deadline());
+}
+
+// ---- upstream work
+
+Task<ManifestView> Manifests::download(TargetPtr target, oci::Reference reference) {
+    Verdict verdict;
+    const TimePoint until = clock_.now() + options_.miss_timeout * 9 / 10;
+    for (const Candidate& candidate : target->candidates) {
+        auto answer =
+            co_await candidate.upstream->manifest(candidate.repository, reference, false, until);
+        if (answer.outcome == Outcome::ok) {
+            try {
+                ManifestView view;
+                view.upstream = std::make_shared<const std::string>(candidate.upstream->name());
+                view.manifest = co_await keep(target, reference, answer, view.upstream);
+                view.from = From::miss;
+                co_return view;
+            } catch (const Failure& failure) {
+                if (failure.kind() != Kind::upstream_bad) throw;
+                answer.outcome = Outcome::failed;
+                answer.detail = failure.what();
+            }
+        }
+        verdict.add(answer);
+    }
+    if (verdict.all_not_found()) remember_missing(*target, reference);
+    throw verdict.failure(Kind::manifest_unknown, fmt::format("manifest {}", reference.text()));
+}
+
+Task<ManifestView> Manifests::ask_head(TargetPtr target, oci::Reference reference) {
+    Verdict verdict;
+    const TimePoint until = clock_.now() + options_.miss_timeout * 9 / 10;
+    for (const Candidate& candidate : target->candidates) {
+        auto answer =
+            co_await candidate.upstream->manifest(candidate.repository, reference, true, until);
+        if (answer.outcome != Outcome::ok) {
+            verdict.add(answer);
+            continue;
+        }
+        ManifestView view;
+        view.from = From::miss;
+        view.upstream = std::make_shared<const std::string>(candidate.upstream->name());
+        if (!answer.bytes.empty()) {
+            view.manifest = co_await keep(target, reference, answer, view.upstream);
+            co_return view;
+        }
+        auto manifest = std::make_shared<Manifest>();
+        if (reference.is_digest()) {
+            manifest->digest = reference.digest();
+        } else {
+            check(answer.digest.has_value(), "a HEAD without a digest is answered with bytes");
+            manifest->digest = *answer.digest;
+            // Clients that resolve by HEAD then GET by digest: the tag is remembered from here.
+            co_await confirm(target, reference.tag(), *answer.digest, view.upstream);
+        }
+        manifest->digest_text = manifest->digest.text();
+        manifest->media_type = answer.media_type;
+        manifest->size = answer.size;
+        view.manifest = std::move(manifest);
+        co_return view;
+    }
+    if (verdict.all_not_found()) remember_missing(*target, reference);
+    throw verdict.failure(Kind::manifest_unknown, fmt::format("manifest {}", reference.text()));
+}
+
+Task<Manifests::ManifestPtr> Manifests::keep(TargetPtr target, oci::Reference reference,
+                                             upstream::ManifestAnswer answer,
+                                             std::shared_ptr<const std::string> upstream) {
+    const WallTime wall = clock_.wall();
+    const std::string tag = reference.is_digest() ? "" : reference.tag();
+    auto checked = co_await pool_.run([this, target, reference, &answer, upstream, wall, tag] {
+        Checked c = check_manifest(reference, answer);
+        c.row.created = c.row.accessed = wall;
+        c.row.upstream = *upstream;
+        metadata_.put_manifest(c.row, target->repository, c.references, tag);
+        return c;
+    });
+    auto manifest = make_manifest(checked.row);
+    remember(manifest);
+    links_.put(std::string(pair_key(target->repository, sum_text(manifest->digest))), true);
+    for (const auto& digest : checked.references) {
+        blobs_.linked(target->repository, digest);
+        links_.put(std::string(pair_key(target->repository, sum_text(digest))), true);
+    }
+    if (!tag.empty()) {
+        KnownTag known;
+        known.digest = manifest->digest;
+        known.confirmed = known.next_check = clock_.now();
+        known.upstream = std::move(upstream);
+        known.manifest = manifest;
+        remember_tag(*target, tag, std::move(known));
+        negatives_.forget(std::string(pair_key(target->repository, tag)));
+    }
+    co_return manifest;
+}
+
+Task<> Manifests::confirm(TargetPtr target, std::string tag, oci::Digest digest,
+                          std::shared_ptr<const std::string> upstream) {
+    meta::TagRow row;
+    row.digest = digest;
+    row.checked = clock_.wall();
+    row.upstream = *upstream;
+    co_await pool_.run(
+        [this, target, tag, row] { metadata_.put_tag(target->repository, tag, row); });
+    KnownTag known;
+    known.digest = digest;
+    known.confirmed = known.next_check = clock_.now();
+    known.upstream = std::move(upstream);
+    if (auto manifest = memory_.get(digest)) known.manifest = std::move(*manifest);
+    remember_tag(*target, tag, std::move(known));
+}
+
+// The one HEAD behind stale answers.
+Task<ManifestView> Manifests::revalidate(TargetPtr target, std::string tag, KnownTag known) {
+    const oci::Reference reference(tag);
+    Verdict verdict;
+    const TimePoint until = clock_.now() + options_.miss_timeout;
+    for (const Candidate& candidate : target->candidates) {
+        auto answer =
+            co_await candidate.upstream->manifest(candidate.repository, reference, true, until);
+        auto upstream = std::make_shared<const std::string>(candidate.upstream->name());
+        if (answer.outcome == Outcome::ok) {
+            ManifestView view;
+            view.upstream = upstream;
+            if (!answer.bytes.empty()) {
+                view.manifest = co_await keep(target, reference, answer, upstream);
+                co_return view;
+            }
+            auto stored = co_await find_stored(*answer.digest);
+            // A tag that was only resolved before stays a name for a digest: bytes are for those
+            // who ask for them.
+            const bool had_bytes = known.manifest || co_await find_stored(known.digest) != nullptr;
+            if (!stored && had_bytes) co_return co_await download(target, reference);
+            co_await confirm(target, tag, *answer.digest, upstream);
+            view.manifest = stored ? stored : known.manifest;
+            co_return view;
+        }
+        verdict.add(answer);
+        // Another registry of the same name must not take over only because this one is silent.
+        if (upstream::is_no_answer(answer.outcome) && known.upstream &&
+            *known.upstream == *upstream)
+            break;
+    }
+    known.next_check = clock_.now() + kAskAgain;
+    remember_tag(*target, tag, known);
+    throw verdict.failure(Kind::manifest_unknown, fmt::format("tag {}", tag));
+}
+
+}  // namespace weir::cache

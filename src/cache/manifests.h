@@ -1,0 +1,63 @@
+// cache/manifests.h: manifests by digest and tag, and how long a tag is believed.
+//
+// A tag that is known is answered at once: fresh, or stale while one HEAD revalidates it behind the
+// answer. Only a tag that was never seen waits for an upstream. 401, 403, 429, 5xx and time-outs
+// change nothing that is known.
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "async/semaphore.h"
+#include "cache/blobs.h"
+#include "cache/lookup.h"
+
+namespace weir::cache {
+
+// Any loop.
+class Manifests {
+public:
+    Manifests(const Options&, meta::Metadata&, Pool&, Clock&, Scope&, Blobs&);
+
+    std::optional<ManifestView> manifest_now(const TargetPtr&, std::string_view reference);
+    Task<ManifestView> manifest(TargetPtr, oci::Reference, bool head);
+    uint64_t memory_bytes() const { return memory_.weight(); }
+
+private:
+    using ManifestPtr = std::shared_ptr<const Manifest>;
+    Task<ManifestView> by_digest(TargetPtr, oci::Digest, bool head);
+    Task<ManifestView> by_tag(TargetPtr, std::string tag, bool head);
+    Task<ManifestView> known_tag(TargetPtr, std::string tag, KnownTag known, bool head);
+    Task<std::optional<KnownTag>> find_tag(TargetPtr, std::string tag);
+    Task<ManifestPtr> find_stored(oci::Digest);
+    Task<bool> is_linked(TargetPtr, oci::Digest);
+
+    // Upstream work; each is the body of a flight.
+    Task<ManifestView> download(TargetPtr, oci::Reference);
+    Task<ManifestView> ask_head(TargetPtr, oci::Reference);
+    Task<ManifestView> revalidate(TargetPtr, std::string tag, KnownTag known);
+    Task<ManifestPtr> keep(TargetPtr, oci::Reference, upstream::ManifestAnswer,
+                           std::shared_ptr<const std::string> upstream);
+    Task<> confirm(TargetPtr, std::string tag, oci::Digest,
+                   std::shared_ptr<const std::string> upstream);
+
+    void remember_tag(const Target&, const std::string& tag, KnownTag);
+    void remember(const ManifestPtr&);
+    void remember_missing(const Target&, const oci::Reference&);
+    ManifestView view(const KnownTag&, ManifestPtr, From, Duration ttl) const;
+    [[noreturn]] void throw_negative(const oci::Reference&) const;
+    TimePoint deadline() const { return clock_.now() + options_.miss_timeout; }
+
+    const Options& options_;
+    meta::Metadata& metadata_;
+    Pool& pool_;
+    Clock& clock_;
+    Blobs& blobs_;
+    Lru<oci::Digest, ManifestPtr, oci::DigestHash> memory_;
+    Lru<std::string, KnownTag> tags_;
+    Lru<std::string, bool> links_;
+    Negatives negatives_;
+    Flight<std::string, ManifestView> flights_;
+};
+
+}  // namespace weir::cache

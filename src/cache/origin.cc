@@ -1,0 +1,117 @@
+#include "cache/origin.h"
+
+#include <fmt/format.h>
+
+namespace weir::cache {
+namespace {
+
+using upstream::Outcome;
+
+class MirrorOrigin : public Origin {
+public:
+    MirrorOrigin(const Candidate& candidate, size_t mirror, std::string proves)
+        : candidate_(candidate),
+          mirror_(mirror),
+          proves_(std::move(proves)),
+          key_(fmt::format("{}/{} {}", candidate.upstream->name(), mirror, candidate.repository)) {}
+
+    const std::string& key() const override { return key_; }
+    const std::string& proves() const override { return proves_; }
+    const FetchPolicy& policy() const override { return candidate_.fetch; }
+    const std::string& upstream_name() const override { return candidate_.upstream->name(); }
+    bool usable() const override { return candidate_.upstream->usable(mirror_); }
+    void report_bad() override { candidate_.upstream->report_bad(mirror_); }
+
+    Task<upstream::BlobAnswer> read(
+        oci::Digest digest, upstream::BlobRange range, std::shared_ptr<upstream::BlobSink> sink,
+        std::function<void(std::shared_ptr<client::TransferHandle>)> started,
+        TimePoint head_deadline) override {
+        return candidate_.upstream->blob(mirror_, candidate_.repository, digest, range,
+                                         std::move(sink), std::move(started), head_deadline);
+    }
+
+private:
+    Candidate candidate_;
+    size_t mirror_;
+    std::string proves_;
+    std::string key_;
+};
+
+// How much an outcome tells of why nothing came; higher wins.
+int rank(Outcome outcome) {
+    switch (outcome) {
+        case Outcome::ok:
+            return 0;
+        case Outcome::not_found:
+            return 1;
+        case Outcome::offline:
+            return 2;
+        case Outcome::refused:
+            return 3;
+        case Outcome::unreachable:
+            return 4;
+        case Outcome::failed:
+            return 5;
+        case Outcome::too_large:
+            return 6;
+        case Outcome::timeout:
+            return 7;
+        case Outcome::throttled:
+            return 8;
+        case Outcome::forbidden:
+            return 9;
+    }
+    return 0;
+}
+
+Kind kind_of(Outcome outcome) {
+    switch (outcome) {
+        case Outcome::refused:
+            return Kind::upstream_refused;
+        case Outcome::throttled:
+            return Kind::too_many;
+        case Outcome::timeout:
+            return Kind::upstream_timeout;
+        case Outcome::forbidden:
+            return Kind::target_forbidden;
+        case Outcome::offline:
+        case Outcome::unreachable:
+            return Kind::upstream_unreachable;
+        default:
+            return Kind::upstream_bad;
+    }
+}
+
+}  // namespace
+
+Origins origins_of(const Target& target) {
+    Origins origins;
+    for (const Candidate& candidate : target.candidates)
+        for (size_t mirror = 0; mirror < candidate.upstream->mirrors(); ++mirror)
+            origins.push_back(std::make_shared<MirrorOrigin>(candidate, mirror, target.repository));
+    return origins;
+}
+
+void Verdict::add(const upstream::Answer& answer) {
+    ++answers_;
+    if (answer.outcome == Outcome::not_found) ++not_found_;
+    if (answer.outcome == Outcome::unreachable || answer.outcome == Outcome::failed ||
+        answer.outcome == Outcome::ok)
+        ++transient_;
+    if (rank(answer.outcome) > worst_rank_) {
+        worst_rank_ = rank(answer.outcome);
+        worst_ = answer;
+    }
+}
+
+Failure Verdict::failure(Kind absent, const std::string& what) const {
+    if (answers_ == 0)
+        return Failure(absent,
+                       fmt::format("{} is not stored here and no upstream serves it", what));
+    if (all_not_found()) return Failure(absent, fmt::format("{}: {}", what, worst_.detail));
+    Failure failure(kind_of(worst_.outcome), fmt::format("{}: {}", what, worst_.detail));
+    failure.retry_after = worst_.retry_after;
+    return failure;
+}
+
+}  // namespace weir::cache

@@ -1,0 +1,134 @@
+// cache/plan.cc: which range of the blob to ask for next. The fetch's mutex is held throughout.
+#include "cache/fetch.h"
+#include "cache/segment.h"
+
+namespace weir::cache {
+namespace {
+// Ranges at once for one blob when only ranges are wanted, and transfers for readers that are far
+// ahead.
+constexpr size_t kMaxRangeSegments = 4;
+constexpr size_t kMaxUrgentSegments = 3;
+const FetchPolicy kNoOrigins;
+}  // namespace
+
+uint64_t Fetch::align_down(uint64_t offset) const {
+    return offset - offset % context_.options.chunk_bytes;
+}
+
+uint64_t Fetch::align_up(uint64_t offset) const {
+    const uint64_t chunk = context_.options.chunk_bytes;
+    if (offset > UINT64_MAX - chunk) return UINT64_MAX;
+    return (offset + chunk - 1) / chunk * chunk;
+}
+
+const FetchPolicy& Fetch::policy_locked() const {
+    return origins_.empty() ? kNoOrigins : origins_.front()->policy();
+}
+
+void Fetch::resolve_wanted_locked() {
+    const uint64_t size = *size_;
+    for (const WantedRange& spec : specs_) {
+        uint64_t first = 0;
+        uint64_t end = size;
+        if (spec.first) {
+            first = *spec.first;
+            if (spec.last) end = std::min(size, align_up(std::min(*spec.last, size) + 1));
+        } else {
+            first = size - std::min(size, spec.last.value_or(0));
+        }
+        if (first < size) wanted_.insert(align_down(first), end);
+    }
+    specs_.clear();
+    if (whole_) wanted_.insert(0, size);
+}
+
+// The size isn't known: one request, which tells it.
+std::optional<Fetch::Plan> Fetch::plan_blind_locked() const {
+    Plan plan;
+    plan.range.first = have_.end_from(0);
+    if (whole_ || specs_.empty()) {
+        const FetchPolicy& policy = policy_locked();
+        if (policy.segments > 1) plan.limit = plan.range.first + policy.segment_bytes;
+        return plan;
+    }
+    const WantedRange& spec = specs_.front();
+    if (!spec.first) {
+        // The aligned chunk isn't known either; a suffix of a chunk's size is the same bound.
+        plan.range.suffix = std::max(spec.last.value_or(0), context_.options.chunk_bytes);
+        return plan;
+    }
+    plan.range.first = align_down(*spec.first);
+    if (spec.last && *spec.last < UINT64_MAX) plan.limit = align_up(*spec.last + 1);
+    return plan;
+}
+
+// A reader waits far ahead of the transfer that would bring its bytes: it gets one of its own, and
+// the other one ends where that begins.
+std::optional<Fetch::Plan> Fetch::plan_urgent_locked() {
+    size_t urgent = 0;
+    for (const auto& segment : segments_) urgent += segment->urgent ? 1 : 0;
+    if (urgent >= kMaxUrgentSegments) return std::nullopt;
+    for (const Waiter& waiter : waiters_) {
+        if (waiter.offset >= *size_ || have_.end_from(waiter.offset) > waiter.offset) continue;
+        const uint64_t first = align_down(waiter.offset);
+        for (const auto& segment : segments_) {
+            const bool covers =
+                segment->position <= waiter.offset && waiter.offset < segment->limit;
+            if (!covers || segment->suffix > 0) continue;
+            if (waiter.offset - segment->position <= context_.options.range_ahead_bytes) continue;
+            const auto gap = have_.first_gap(std::max(first, segment->position), segment->limit);
+            if (!gap || gap->first > waiter.offset) continue;
+            Plan plan;
+            plan.urgent = true;
+            plan.range.first = gap->first;
+            plan.limit = std::min(gap->end, align_up(waiter.wake_at));
+            if (plan.limit <= plan.range.first) continue;
+            segment->limit = plan.range.first;
+            return plan;
+        }
+    }
+    return std::nullopt;
+}
+
+std::optional<Fetch::Plan> Fetch::plan_locked() {
+    if (state_ != State::running || mismatch_ || verified_) return std::nullopt;
+    if (!size_) {
+        if (!segments_.empty()) return std::nullopt;
+        return plan_blind_locked();
+    }
+    resolve_wanted_locked();
+    const FetchPolicy& policy = policy_locked();
+    const bool segmented = policy.segments > 1 && *size_ >= policy.segment_min_bytes;
+    const size_t usual = segmented ? policy.segments : whole_ ? 1 : kMaxRangeSegments;
+    size_t running = 0;
+    for (const auto& segment : segments_) running += segment->urgent ? 0 : 1;
+    if (running >= usual) return plan_urgent_locked();
+
+    for (const auto& [first, end] : wanted_.list()) {
+        uint64_t cursor = first;
+        while (const auto gap = have_.first_gap(cursor, end)) {
+            // What is on its way already is not asked for again.
+            uint64_t gap_end = gap->end;
+            bool covered = false;
+            for (const auto& segment : segments_) {
+                if (segment->position <= gap->first && gap->first < segment->limit) {
+                    cursor = segment->limit;
+                    covered = true;
+                    break;
+                }
+                if (segment->position > gap->first) gap_end = std::min(gap_end, segment->position);
+            }
+            if (covered) {
+                if (cursor >= end) break;
+                continue;
+            }
+            Plan plan;
+            plan.range.first = gap->first;
+            plan.limit = segmented ? std::min(gap_end, gap->first + policy.segment_bytes) : gap_end;
+            return plan;
+        }
+    }
+    return plan_urgent_locked();
+}
+
+}  // namespace weir::cache

@@ -1,0 +1,120 @@
+#include "cache/readable.h"
+
+#include <algorithm>
+
+namespace weir::cache {
+namespace {
+
+using namespace std::chrono_literals;
+// A reader that has caught up is woken for this much, or after kBatchTime for less: a wake-up for
+// each piece that a transfer brings (16 KiB) would cost more than moving it.
+constexpr uint64_t kBatchBytes = 128 * 1024;
+constexpr Duration kBatchTime = 2ms;
+
+class StoredReader : public BlobReader {
+public:
+    StoredReader(std::shared_ptr<const File> file, uint64_t first, uint64_t length)
+        : file_(std::move(file)), offset_(first), left_(length) {}
+
+    Task<std::optional<Bytes>> next(uint64_t max) override {
+        if (left_ == 0) co_return std::nullopt;
+        FileBytes bytes;
+        bytes.file = file_;
+        bytes.offset = offset_;
+        bytes.length = std::min(left_, max);
+        offset_ += bytes.length;
+        left_ -= bytes.length;
+        co_return Bytes(std::move(bytes));
+    }
+
+private:
+    std::shared_ptr<const File> file_;
+    uint64_t offset_, left_;
+};
+
+class FetchReader : public BlobReader {
+public:
+    FetchReader(std::shared_ptr<Fetch> fetch, Relays& relays, uint64_t first, uint64_t length)
+        : fetch_(std::move(fetch)), relays_(relays), first_(first), offset_(first), left_(length) {}
+
+    Task<std::optional<Bytes>> next(uint64_t max) override {
+        if (relay_) co_return co_await relay_->next(max);
+        if (left_ == 0) co_return std::nullopt;
+        bool full = false;
+        try {
+            const uint64_t count = co_await readable();
+            FileBytes bytes;
+            bytes.file = fetch_->file();
+            bytes.offset = offset_;
+            bytes.length = std::min({left_, max, count});
+            bytes.hot = true;
+            offset_ += bytes.length;
+            left_ -= bytes.length;
+            last_ = Loop::current().now();
+            co_return Bytes(std::move(bytes));
+        } catch (const Failure& failure) {
+            if (failure.kind() != Kind::no_space) throw;
+            full = true;
+        }
+        if (full) relay_ = go_on_by_relay();
+        co_return co_await relay_->next(max);
+    }
+
+private:
+    Task<uint64_t> readable() {
+        const uint64_t at_least = std::min(left_, kBatchBytes);
+        const TimePoint soft = std::max(last_ + kBatchTime, TimePoint{});
+        co_return co_await fetch_->readable_from(offset_, at_least, soft, promises_whole());
+    }
+
+    // A short range of a blob is given as it comes, like the range of one that is only partly
+    // there; everything longer ends with a byte that is withheld until the whole is verified.
+    bool promises_whole() const {
+        return first_ == 0 || left_ + (offset_ - first_) > kUnverifiedRangeBytes;
+    }
+
+    std::unique_ptr<BlobReader> go_on_by_relay() {
+        RelayRequest request;
+        request.digest = fetch_->digest();
+        request.first = offset_;
+        request.length = left_;
+        request.size = fetch_->size();
+        request.origins = fetch_->origins();
+        if (first_ == 0 && offset_ > 0) request.prefix = fetch_->file();
+        return relays_.open(std::move(request));
+    }
+
+    static constexpr uint64_t kUnverifiedRangeBytes = 4ull << 20;
+
+    std::shared_ptr<Fetch> fetch_;
+    Relays& relays_;
+    uint64_t first_, offset_, left_;
+    TimePoint last_{};
+    std::unique_ptr<BlobReader> relay_;
+};
+
+}  // namespace
+
+std::unique_ptr<BlobReader> BlobView::reader(uint64_t first, uint64_t length) const {
+    return readable->reader(first, length);
+}
+
+std::unique_ptr<BlobReader> StoredReadable::reader(uint64_t first, uint64_t length) const {
+    return std::make_unique<StoredReader>(file_, first, length);
+}
+
+std::unique_ptr<BlobReader> FetchReadable::reader(uint64_t first, uint64_t length) const {
+    return std::make_unique<FetchReader>(fetch_, relays_, first, length);
+}
+
+std::unique_ptr<BlobReader> RelayReadable::reader(uint64_t first, uint64_t length) const {
+    RelayRequest request;
+    request.digest = digest_;
+    request.first = first;
+    request.length = length;
+    request.size = size_;
+    request.origins = origins_;
+    return relays_.open(std::move(request));
+}
+
+}  // namespace weir::cache

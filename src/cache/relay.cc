@@ -1,0 +1,279 @@
+#include "cache/relay.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "base/text.h"
+#include "crypto/hasher.h"
+
+namespace weir::cache {
+namespace {
+
+using namespace std::chrono_literals;
+using client::BodyAction;
+constexpr int kRounds = 3;
+constexpr Duration kRoundDelay = 100ms;
+constexpr uint64_t kHashStepBytes = 1 << 20;
+
+// Between a transfer thread (sink), the runner coroutine and the reader. Any thread.
+class Pipe : public upstream::BlobSink {
+public:
+    Pipe(RelayRequest request, uint64_t capacity)
+        : request_(std::move(request)),
+          capacity_(capacity),
+          position_(request_.first),
+          end_(request_.first + request_.length),
+          hasher_(request_.digest.algorithm()) {
+        const bool to_end = request_.size && end_ == *request_.size;
+        verify_ = to_end && (request_.first == 0 || request_.prefix);
+    }
+
+    const RelayRequest& request() const { return request_; }
+    bool verifies() const { return verify_; }
+    crypto::Hasher& hasher() { return hasher_; }
+
+    BodyAction on_head(const upstream::BlobHead& head) override {
+        std::lock_guard lock(mutex_);
+        cursor_ = head.first;
+        const bool other_size =
+            request_.size && head.whole_size && *head.whole_size != *request_.size;
+        if (closed_ || head.first > position_ || other_size) return BodyAction::stop;
+        return BodyAction::go_on;
+    }
+
+    BodyAction on_data(std::span<const std::byte> data) override {
+        std::optional<Firing> wake;
+        bool stop = false;
+        {
+            std::lock_guard lock(mutex_);
+            if (closed_) return BodyAction::stop;
+            if (!buffer_.empty() && buffer_.size() + data.size() > capacity_) {
+                paused_ = true;
+                return BodyAction::pause;
+            }
+            const uint64_t skip = std::min<uint64_t>(position_ - cursor_, data.size());
+            const auto fresh =
+                data.subspan(skip).first(std::min<uint64_t>(data.size() - skip, end_ - position_));
+            cursor_ += data.size();
+            position_ += fresh.size();
+            buffer_.append(reinterpret_cast<const char*>(fresh.data()), fresh.size());
+            if (verify_) hasher_.update(fresh);
+            stop = position_ == end_ && cursor_ > end_;
+            if (position_ == end_) end_locked();
+            wake = reader_;
+        }
+        if (wake) wake->fire();
+        return stop ? BodyAction::stop : BodyAction::go_on;
+    }
+
+    void started(std::shared_ptr<client::TransferHandle> handle) {
+        bool cancel = false;
+        {
+            std::lock_guard lock(mutex_);
+            handle_ = handle;
+            paused_ = false;
+            cancel = closed_;
+        }
+        if (cancel) handle->cancel();
+    }
+
+    void fail(std::exception_ptr error) {
+        std::optional<Firing> wake;
+        {
+            std::lock_guard lock(mutex_);
+            if (!done_ && !error_) error_ = std::move(error);
+            wake = reader_;
+        }
+        if (wake) wake->fire();
+    }
+
+    // The reader is gone.
+    void close() {
+        std::shared_ptr<client::TransferHandle> handle;
+        {
+            std::lock_guard lock(mutex_);
+            closed_ = true;
+            handle = handle_;
+        }
+        if (handle) handle->cancel();
+    }
+
+    // Moves what may be given into `out`. false: nothing yet (and `firing` is registered).
+    bool take(std::string& out, uint64_t max, const Firing& firing) {
+        std::shared_ptr<client::TransferHandle> resume;
+        {
+            std::lock_guard lock(mutex_);
+            const uint64_t withheld = verify_ && !done_ && position_ == end_ ? 1 : 0;
+            const uint64_t ready = buffer_.size() - std::min<uint64_t>(withheld, buffer_.size());
+            if (ready == 0) {
+                if (error_) std::rethrow_exception(error_);
+                reader_.emplace(firing);
+                return done_ && buffer_.empty();
+            }
+            const uint64_t count = std::min(ready, max);
+            if (count == buffer_.size()) {
+                out.swap(buffer_);
+                buffer_.clear();
+            } else {
+                out.assign(buffer_, 0, count);
+                buffer_.erase(0, count);
+            }
+            if (paused_) {
+                paused_ = false;
+                resume = handle_;
+            }
+        }
+        if (resume) resume->resume();
+        return true;
+    }
+
+    uint64_t position() const {
+        std::lock_guard lock(mutex_);
+        return position_;
+    }
+    bool over() const {
+        std::lock_guard lock(mutex_);
+        return closed_ || done_ || error_;
+    }
+    uint64_t end() const { return end_; }
+
+private:
+    void end_locked() {
+        if (!verify_ || hasher_.digest() == request_.digest) {
+            done_ = true;
+        } else {
+            error_ = std::make_exception_ptr(
+                Failure(Kind::upstream_bad,
+                        fmt::format("what the upstream sent is not {}", request_.digest.text())));
+        }
+    }
+
+    const RelayRequest request_;
+    const uint64_t capacity_;
+    mutable std::mutex mutex_;
+    std::string buffer_;
+    uint64_t position_;
+    const uint64_t end_;
+    uint64_t cursor_ = 0;
+    bool verify_ = false;
+    crypto::Hasher hasher_;
+    bool paused_ = false, closed_ = false, done_ = false;
+    std::exception_ptr error_;
+    std::shared_ptr<client::TransferHandle> handle_;
+    std::optional<Firing> reader_;
+};
+
+void hash_prefix(Pipe& pipe) {
+    std::vector<std::byte> buffer(kHashStepBytes);
+    const RelayRequest& request = pipe.request();
+    for (uint64_t at = 0; at < request.first;) {
+        const auto piece =
+            std::span(buffer).first(std::min<uint64_t>(buffer.size(), request.first - at));
+        if (request.prefix->read_at(at, piece) != piece.size())
+            throw Failure(Kind::io, "the staging file is shorter than what was read from it");
+        pipe.hasher().update(piece);
+        at += piece.size();
+    }
+}
+
+// One pass over the origins from the current position; adds to `verdict` what did not help.
+Task<bool> pass(std::shared_ptr<Pipe> pipe, Clock* clock, Duration head_time, Verdict* verdict) {
+    bool progress = false;
+    for (const auto& origin : pipe->request().origins) {
+        while (!pipe->over()) {
+            const uint64_t before = pipe->position();
+            upstream::BlobRange range;
+            range.first = before;
+            if (!pipe->request().size || pipe->end() < *pipe->request().size)
+                range.last = pipe->end() - 1;
+            const auto answer = co_await origin->read(
+                pipe->request().digest, range, pipe,
+                [pipe](auto handle) { pipe->started(std::move(handle)); },
+                clock->now() + head_time);
+            if (pipe->position() == before) {
+                verdict->add(answer);
+                break;
+            }
+            progress = true;
+        }
+    }
+    co_return progress;
+}
+
+}  // namespace
+
+class RelayReader : public BlobReader {
+public:
+    RelayReader(Relays& relays, RelayRequest request)
+        : relays_(relays),
+          pipe_(std::make_shared<Pipe>(std::move(request), relays.options_.relay_buffer_bytes)) {}
+    ~RelayReader() override { pipe_->close(); }
+
+    Task<std::optional<Bytes>> next(uint64_t max) override {
+        if (!signal_) {
+            signal_.emplace();
+            relays_.scope_.spawn(Loop::current(),
+                                 [pipe = pipe_, &relays = relays_] { return run(pipe, relays); });
+        }
+        for (;;) {
+            current_.clear();
+            if (pipe_->take(current_, max, Firing(*signal_))) {
+                if (current_.empty()) co_return std::nullopt;
+                co_return Bytes(weir::as_bytes(std::string_view(current_)));
+            }
+            co_await signal_->wait();
+        }
+    }
+
+private:
+    static Task<> run(std::shared_ptr<Pipe> pipe, Relays& relays) {
+        static auto& relayed =
+            metrics::counter("weir_relays_total", "Requests relayed because the disk had no room");
+        relayed.Increment();
+        try {
+            auto permit = co_await relays.permits_.acquire(relays.clock_.now() +
+                                                           relays.options_.miss_timeout);
+            if (pipe->request().prefix && pipe->verifies())
+                co_await relays.pool_.run([pipe] { hash_prefix(*pipe); });
+            Verdict verdict;
+            for (int round = 0; round < kRounds && !pipe->over(); ++round) {
+                verdict = {};
+                const Duration head_time = relays.options_.miss_timeout / 2;
+                if (co_await pass(pipe, &relays.clock_, head_time, &verdict)) round = 0;
+                if (pipe->over()) break;
+                co_await sleep_for(kRoundDelay * (1 << round));
+            }
+            if (!pipe->over())
+                pipe->fail(std::make_exception_ptr(verdict.failure(
+                    Kind::blob_unknown, fmt::format("blob {}", pipe->request().digest.text()))));
+        } catch (...) {
+            pipe->fail(std::current_exception());
+        }
+    }
+
+    Relays& relays_;
+    std::shared_ptr<Pipe> pipe_;
+    std::optional<Signal> signal_;
+    std::string current_;
+};
+
+Relays::Relays(const Options& options, Scope& scope, Pool& pool, Clock& clock)
+    : options_(options),
+      scope_(scope),
+      pool_(pool),
+      clock_(clock),
+      permits_(options.max_relays, options.max_relays) {}
+
+std::unique_ptr<BlobReader> Relays::open(RelayRequest request) {
+    return std::make_unique<RelayReader>(*this, std::move(request));
+}
+
+size_t Relays::running() const {
+    return permits_.in_use();
+}
+
+}  // namespace weir::cache

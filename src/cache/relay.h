@@ -1,0 +1,46 @@
+// cache/relay.h: when the disk has no room, bytes pass through a bounded buffer, uncached and
+// counted.
+//
+// A relay belongs to its reader: it begins with the first next() and is cancelled when the reader
+// dies. Breaks are taken up at the offset, at the next origin, like those of a Fetch. A relay of
+// the whole blob is verified: the last byte is withheld until the digest is right. At most
+// Options::max_relays at once; more are Failure{no_space}.
+#pragma once
+#include <memory>
+#include <optional>
+
+#include "async/pool.h"
+#include "async/scope.h"
+#include "async/semaphore.h"
+#include "cache/cache.h"
+#include "cache/origin.h"
+
+namespace weir::cache {
+
+struct RelayRequest {
+    oci::Digest digest;
+    uint64_t first = 0;
+    uint64_t length = 0;
+    std::optional<uint64_t> size;  // of the whole
+    Origins origins;
+    // The bytes [0, first) of the blob, when the reader was given them from this file: they are
+    // hashed first, so that the whole is verified all the same.
+    std::shared_ptr<const File> prefix;
+};
+
+class Relays {
+public:
+    Relays(const Options&, Scope&, Pool&, Clock&);
+    std::unique_ptr<BlobReader> open(RelayRequest);
+    size_t running() const;
+
+private:
+    friend class RelayReader;
+    const Options& options_;
+    Scope& scope_;
+    Pool& pool_;
+    Clock& clock_;
+    Semaphore permits_;
+};
+
+}  // namespace weir::cache

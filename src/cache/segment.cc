@@ -1,0 +1,124 @@
+#include "cache/segment.h"
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+
+namespace weir::cache {
+
+using client::BodyAction;
+
+void Segment::begin(std::shared_ptr<Origin> next) {
+    std::lock_guard lock(fetch_->mutex_);
+    origin = std::move(next);
+    handle.reset();
+    attempt_bytes = 0;
+    bad = false;
+    problem.clear();
+}
+
+void Segment::started(std::shared_ptr<client::TransferHandle> transfer) {
+    bool cancel = false;
+    {
+        std::lock_guard lock(fetch_->mutex_);
+        handle = transfer;
+        cancel = fetch_->state_ != Fetch::State::running;
+    }
+    if (cancel) transfer->cancel();
+}
+
+BodyAction Segment::on_head(const upstream::BlobHead& head) {
+    try {
+        {
+            std::lock_guard lock(fetch_->mutex_);
+            if (fetch_->state_ != Fetch::State::running) return BodyAction::stop;
+            if (suffix == 0 && head.first > position) {
+                bad = true;
+                problem = fmt::format("asked from byte {}, got from byte {}", position, head.first);
+                return BodyAction::stop;
+            }
+            // A whole answer to a suffix request is read from its start: limit and position follow
+            // from the size.
+            if (suffix > 0) {
+                if (!head.whole_size) {
+                    bad = true;
+                    problem = "a partial answer that does not tell the size of the whole";
+                    return BodyAction::stop;
+                }
+                position = head.first;
+                suffix = 0;
+            }
+            fetch_->proven_.insert(origin->proves());
+            if (fetch_->upstream_name_.empty()) fetch_->upstream_name_ = origin->upstream_name();
+        }
+        cursor_ = head.first;
+        if (head.whole_size && !fetch_->learn_size(*head.whole_size)) {
+            std::lock_guard lock(fetch_->mutex_);
+            bad = true;
+            problem = fmt::format("says the blob has {} bytes, it has {}", *head.whole_size,
+                                  fetch_->size_.value_or(0));
+            return BodyAction::stop;
+        }
+        return BodyAction::go_on;
+    } catch (...) {
+        fetch_->fail(std::current_exception());
+        return BodyAction::stop;
+    }
+}
+
+Segment::Step Segment::next_step(uint64_t available) {
+    std::lock_guard lock(fetch_->mutex_);
+    if (fetch_->state_ != Fetch::State::running) return {Step::What::stop, 0};
+    const uint64_t end = fetch_->have_.end_from(cursor_);
+    if (end > cursor_) {
+        // Present already: what another segment or an earlier request brought is never written
+        // again.
+        if (position < end && cursor_ <= position) position = std::min(end, limit);
+        if (position >= limit) return {Step::What::stop, 0};
+        if (end - cursor_ > kSwallowBytes && cursor_ + available < end)
+            return {Step::What::stop, 0};
+        return {Step::What::skip, std::min(available, end - cursor_)};
+    }
+    if (cursor_ >= limit) return {Step::What::stop, 0};
+    if (fetch_->size_ && cursor_ >= *fetch_->size_) {
+        bad = true;
+        problem = "more bytes than the blob has";
+        return {Step::What::stop, 0};
+    }
+    uint64_t bytes = std::min(available, limit - cursor_);
+    if (const auto gap = fetch_->have_.first_gap(cursor_, cursor_ + bytes))
+        bytes = gap->end - cursor_;
+    return {Step::What::write, bytes};
+}
+
+BodyAction Segment::on_data(std::span<const std::byte> data) {
+    try {
+        while (!data.empty()) {
+            const Step step = next_step(data.size());
+            if (step.what == Step::What::stop) return BodyAction::stop;
+            const auto piece = data.first(step.bytes);
+            data = data.subspan(step.bytes);
+            if (step.what == Step::What::write) {
+                fetch_->staging_->file->write_at(cursor_, piece);
+                {
+                    std::lock_guard lock(fetch_->mutex_);
+                    attempt_bytes += piece.size();
+                    position = std::max(position, cursor_ + piece.size());
+                    fetch_->contributed_.insert(origin->key());
+                }
+                fetch_->arrived(cursor_, piece);
+            }
+            cursor_ += step.bytes;
+        }
+        std::lock_guard lock(fetch_->mutex_);
+        // The end of a whole answer ends by itself, which keeps the connection for the next
+        // request.
+        const bool natural_end = fetch_->size_ && limit >= *fetch_->size_;
+        return done() && !natural_end ? BodyAction::stop : BodyAction::go_on;
+    } catch (...) {
+        fetch_->fail(std::current_exception());
+        return BodyAction::stop;
+    }
+}
+
+}  // namespace weir::cache
