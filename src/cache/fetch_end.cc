@@ -1,0 +1,163 @@
+// cache/fetch_end.cc: how a Fetch ends: stored, begun anew, or left for the next request; and what it records meanwhile.
+#include <algorithm>
+
+#include "base/log.h"
+#include "cache/fetch.h"
+
+namespace weir::cache {
+
+// Extents become part of the database only after their bytes are on disk.
+Task<> Fetch::record() {
+    meta::StagingRow row;
+    std::shared_ptr<store::Staging> staging;
+    {
+        std::lock_guard lock(mutex_);
+        row.digest = digest_;
+        row.generation = staging_->generation;
+        row.size = size_;
+        row.extents = have_;
+        recorded_ = received_;
+        staging = staging_;
+    }
+    row.updated = context_.clock.wall();
+    co_await context_.store.sync(staging);
+    auto& metadata = context_.metadata;
+    co_await context_.pool.run([&metadata, row] { metadata.put_staging(row); });
+}
+
+Task<> Fetch::finish() {
+    bool verified = false, mismatch = false, stored = false;
+    {
+        std::lock_guard lock(mutex_);
+        stored = state_ == State::stored;
+        verified = verified_;
+        mismatch = mismatch_;
+    }
+    if (stored) co_return;
+    if (verified) co_return co_await store_blob();
+    if (mismatch) co_return co_await restart_or_fail();
+    co_await end_partial();
+}
+
+Task<> Fetch::store_blob() {
+    co_await context_.store.commit(staging_);
+    meta::BlobRow row;
+    std::vector<std::string> proven;
+    {
+        std::lock_guard lock(mutex_);
+        row.size = *size_;
+        row.upstream = upstream_name_;
+        proven.assign(proven_.begin(), proven_.end());
+    }
+    row.digest = digest_;
+    row.generation = staging_->generation;
+    row.created = row.accessed = context_.clock.wall();
+    auto& metadata = context_.metadata;
+    const bool fresh = co_await context_.pool.run([&metadata, row, proven] {
+        const bool inserted = metadata.put_blob(row, proven.empty() ? "" : proven.front());
+        for (size_t i = 1; i < proven.size(); ++i) metadata.link(proven[i], row.digest);
+        return inserted;
+    });
+    if (!fresh) co_await context_.store.erase(digest_, row.generation);
+    std::lock_guard lock(mutex_);
+    count_space_locked(fresh ? row.size : 0);
+    state_ = State::stored;
+}
+
+// All bytes have arrived and they are not the blob. Those who have seen bytes are cut; if nobody
+// has, the next origin is tried within this same fetch.
+Task<> Fetch::restart_or_fail() {
+    SegmentRound unused;
+    Origins origins_now;
+    bool shown = false, resumed = false;
+    std::set<std::string> guilty;
+    {
+        std::lock_guard lock(mutex_);
+        origins_now = origins_;
+        shown = shown_;
+        resumed = resumed_;
+        guilty = contributed_;
+    }
+    // Bytes of an earlier process may be what is wrong: nobody is blamed for them.
+    for (const auto& origin : origins_now)
+        if (guilty.contains(origin->key()) && !resumed) blame(*origin, "wrong digest", unused);
+    auto& metadata = context_.metadata;
+    const auto digest = digest_;
+    co_await context_.pool.run([&metadata, digest] { metadata.remove_staging(digest); });
+    co_await context_.store.discard(staging_);
+    Failure wrong(Kind::upstream_bad,
+                  fmt::format("what the upstream sent is not {}", digest_.text()));
+    bool again = false;
+    {
+        std::lock_guard lock(mutex_);
+        const bool others =
+            resumed || std::any_of(origins_.begin(), origins_.end(),
+                                   [&](const auto& o) { return !guilty.contains(o->key()); });
+        again = !shown && others && state_ == State::running;
+        count_space_locked(0);
+        if (again) {
+            have_.clear();
+            wanted_.clear();
+            // A head that was given promised this size; a right blob of another size can't be
+            // served under it.
+            if (head_given_) promised_size_ = size_;
+            size_.reset();
+            hasher_ = crypto::Hasher(digest_.algorithm());
+            hashed_ = received_ = recorded_ = 0;
+            contributed_.clear();
+            resumed_ = mismatch_ = false;
+            whole_ = true;
+            staging_.reset();
+            file_.reset();
+        }
+    }
+    if (!again) {
+        fail(std::make_exception_ptr(wrong));
+        co_return;
+    }
+    co_await prepare();
+    co_await fill();
+    co_await finish();
+}
+
+// Ranges that were wanted have arrived, or the fetch failed half-way: what is here is kept for the
+// next request.
+Task<> Fetch::end_partial() {
+    bool any = false, failed = false;
+    {
+        std::lock_guard lock(mutex_);
+        any = !have_.empty() && !doubtful_;
+        failed = state_ == State::failed;
+    }
+    if (any) {
+        co_await record();
+        std::lock_guard lock(mutex_);
+        count_space_locked(have_.total());
+        co_return;
+    }
+    auto& metadata = context_.metadata;
+    const auto digest = digest_;
+    if (failed) {
+        co_await context_.pool.run([&metadata, digest] { metadata.remove_staging(digest); });
+        co_await context_.store.discard(staging_);
+        std::lock_guard lock(mutex_);
+        count_space_locked(0);
+    }
+}
+
+// Of this blob `total` bytes stay on disk: that much counts as used, what was promised beyond is
+// given back.
+void Fetch::count_space_locked(uint64_t total) {
+    if (total < counted_) {
+        context_.space.release(counted_ - total);
+    } else {
+        const uint64_t more = total - counted_;
+        const uint64_t promised = std::min(more, reservation_.bytes());
+        reservation_.keep_part(promised);
+        if (more > promised) context_.space.add(more - promised);
+    }
+    counted_ = total;
+    reservation_ = {};
+}
+
+}  // namespace weir::cache
