@@ -21,7 +21,8 @@ struct State {
     std::mutex mutex;
     std::shared_ptr<spdlog::details::thread_pool> pool;
     std::shared_ptr<spdlog::async_logger> logger;
-    std::string path;
+    std::shared_ptr<spdlog::async_logger> access;  // null: the same as logger
+    std::string path, access_path;
 };
 
 State& state() {
@@ -46,22 +47,24 @@ const char* level_name(Level level) {
     return "info";
 }
 
-std::shared_ptr<spdlog::async_logger> make_logger(State& s) {
+// `key` is the configuration's word for `path`, for the error's message.
+std::shared_ptr<spdlog::async_logger> make_logger(State& s, const char* name, const char* key,
+                                                  const std::string& path) {
     spdlog::sink_ptr sink;
-    if (s.path.empty()) {
+    if (path.empty()) {
         sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
     } else {
         try {
-            sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(s.path);
+            sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(path);
         } catch (const spdlog::spdlog_ex& error) {
             throw Failure(Kind::config_invalid,
-                          fmt::format("log.output: can't open {}: {}", s.path, error.what()));
+                          fmt::format("{}: can't open {}: {}", key, path, error.what()));
         }
     }
     sink->set_pattern("%v");
     if (!s.pool) s.pool = std::make_shared<spdlog::details::thread_pool>(kQueueLines, 1);
     auto logger = std::make_shared<spdlog::async_logger>(
-        "weir", sink, s.pool, spdlog::async_overflow_policy::overrun_oldest);
+        name, sink, s.pool, spdlog::async_overflow_policy::overrun_oldest);
     logger->set_level(spdlog::level::trace);
     logger->flush_on(spdlog::level::warn);
     // flush_every() knows only registered loggers.
@@ -70,11 +73,32 @@ std::shared_ptr<spdlog::async_logger> make_logger(State& s) {
     return logger;
 }
 
+std::shared_ptr<spdlog::async_logger> make_event_logger(State& s) {
+    return make_logger(s, "weir", "log.output", s.path);
+}
+
+std::shared_ptr<spdlog::async_logger> make_access_logger(State& s) {
+    if (s.access_path.empty()) return nullptr;
+    return make_logger(s, "access", "weir.log.access", s.access_path);
+}
+
 std::shared_ptr<spdlog::async_logger> logger() {
     State& s = state();
     std::lock_guard lock(s.mutex);
-    if (!s.logger) s.logger = make_logger(s);
+    if (!s.logger) s.logger = make_event_logger(s);
     return s.logger;
+}
+
+std::shared_ptr<spdlog::async_logger> access_logger() {
+    State& s = state();
+    std::lock_guard lock(s.mutex);
+    return s.access;
+}
+
+// Stands for itself inside a JSON string.
+bool is_plain(char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\';
 }
 
 // The length of the well-formed UTF-8 sequence at the start of `text` (RFC 3629 section 4), 0 if
@@ -122,10 +146,17 @@ void open(Level level, Format format, const std::string& path) {
     State& s = state();
     std::lock_guard lock(s.mutex);
     s.path = path;
-    s.logger = make_logger(s);
+    s.logger = make_event_logger(s);
     spdlog::flush_every(std::chrono::seconds(1));
     g_level = level;
     g_format = format;
+}
+
+void open_access(const std::string& path) {
+    State& s = state();
+    std::lock_guard lock(s.mutex);
+    s.access_path = path;
+    s.access = make_access_logger(s);
 }
 
 void set_level(Level level) {
@@ -139,7 +170,9 @@ void reopen() {
     State& s = state();
     std::lock_guard lock(s.mutex);
     if (s.logger) s.logger->flush();
-    s.logger = make_logger(s);
+    if (s.access) s.access->flush();
+    s.logger = make_event_logger(s);
+    s.access = make_access_logger(s);
 }
 
 void flush() {
@@ -150,6 +183,8 @@ void flush() {
          state().pool->queue_size() > 0 && waited < kFlushWait; ++waited)
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
     for (const auto& sink : current->sinks()) sink->flush();
+    if (const auto access = access_logger())
+        for (const auto& sink : access->sinks()) sink->flush();
 }
 
 uint64_t dropped() {
@@ -160,25 +195,29 @@ uint64_t dropped() {
 
 void append_json_escaped(std::string& out, std::string_view text) {
     static constexpr char kHex[] = "0123456789abcdef";
-    for (size_t i = 0; i < text.size(); ++i) {
+    for (size_t i = 0; i < text.size();) {
+        // Nearly all of it is plain, and is copied in one go.
+        size_t plain = i;
+        while (plain < text.size() && is_plain(text[plain])) ++plain;
+        out.append(text.substr(i, plain - i));
+        i = plain;
+        if (i == text.size()) return;
         const auto c = static_cast<unsigned char>(text[i]);
         if (c == '"' || c == '\\') {
             out.push_back('\\');
             out.push_back(static_cast<char>(c));
-        } else if (c < 0x20 || c == 0x7f) {
+            ++i;
+        } else if (c < 0x80) {
             out.append("\\u00");
             out.push_back(kHex[c >> 4]);
             out.push_back(kHex[c & 15]);
-        } else if (c < 0x80) {
-            out.push_back(static_cast<char>(c));
+            ++i;
+        } else if (const size_t length = utf8_length(text.substr(i)); length != 0) {
+            out.append(text.substr(i, length));
+            i += length;
         } else {
-            // A well-formed UTF-8 sequence is copied, anything else becomes U+FFFD.
-            if (const size_t length = utf8_length(text.substr(i)); length != 0) {
-                out.append(text.substr(i, length));
-                i += length - 1;
-            } else {
-                out.append("\xef\xbf\xbd");
-            }
+            out.append("\xef\xbf\xbd");
+            ++i;
         }
     }
 }
@@ -202,7 +241,9 @@ void write(Level level, std::string_view room, std::string_view message) {
 void write_lines(std::string block) {
     if (block.empty()) return;
     if (block.back() == '\n') block.pop_back();
-    logger()->log(spdlog::level::info, spdlog::string_view_t(block.data(), block.size()));
+    auto to = access_logger();
+    if (!to) to = logger();
+    to->log(spdlog::level::info, spdlog::string_view_t(block.data(), block.size()));
 }
 
 }  // namespace weir::log

@@ -38,9 +38,11 @@ inline constexpr std::chrono::milliseconds kFlushWait{1000};
 // Before any thread but main's exists, or later for a changed level. An empty path is standard error. Throws
 // Failure{config_invalid} when the file can't be opened.
 void open(Level, Format, const std::string& path);
+// A file of its own for write_lines(); an empty path is the log's. After open().
+void open_access(const std::string& path);
 void set_level(Level);
 bool enabled(Level);
-// Reopens the file (after logrotate).
+// Reopens the files (after logrotate).
 void reopen();
 // Waits (at most kFlushWait) until what this thread wrote before is in the file. For the end of the process.
 void flush();
@@ -71,7 +73,7 @@ void error(std::string_view room, fmt::format_string<Args...> text, Args&&... ar
 // replaced. Foreign text (user agents, paths) always passes through it.
 void append_json_escaped(std::string& out, std::string_view text);
 
-// A block of finished lines for the same file, from the access log's buffers.
+// A block of finished lines, from the access log's buffers.
 void write_lines(std::string block);
 
 }  // namespace log
