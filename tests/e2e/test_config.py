@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from support import network, wire
 from support.proc import eventually
-from support.weir import BINARY, Weir, configuration, registry_entry
+from support.weir import BINARY, Weir, registry_entry
 
 SEED = {
     "http": {"address": "0.0.0.0", "port": "8187", "compat": ["docker2s2"]},
@@ -219,4 +219,3 @@ def test_configuration_documents_every_own_key():
     text = (pathlib.Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
     for key in ("hosts", "freshness.ttl", "missTimeout", "drainTimeout", "fetch.recordInterval", "segments", "disk.minFree"):
         assert key in text, key
-    assert configuration()["weir"]

@@ -1,0 +1,1 @@
+"""Ratios against nginx and docker-registry, measured in the same run on the same machine."""
