@@ -172,7 +172,7 @@ public:
 
 private:
     struct Impl;
-    std::unique_ptr<Impl> impl_;
+    std::shared_ptr<Impl> impl_;  // kept by what runs, so an upstream may go while requests end
 };
 
 }  // namespace weir::upstream

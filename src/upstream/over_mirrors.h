@@ -1,0 +1,80 @@
+// upstream/over_mirrors.h: the mirrors in order, for any kind of answer.
+#pragma once
+#include "async/loop.h"
+#include "base/failure.h"
+#include "upstream/impl.h"
+
+namespace weir::upstream {
+
+// Waits for a place; nullopt when the queue is full or the deadline passes.
+inline Task<std::optional<Semaphore::Permit>> place(Semaphore& places, TimePoint deadline) {
+    std::optional<Semaphore::Permit> permit;
+    try {
+        permit.emplace(co_await places.acquire(deadline));
+    } catch (const Failure&) {
+        permit.reset();
+    }
+    co_return permit;
+}
+
+template <class A>
+Task<A> Upstream::Impl::once(Site& site, Purpose purpose,
+                             std::function<Task<A>(Site&, TimePoint)> attempt, TimePoint deadline) {
+    A answer;
+    answer.mirror = site.url.authority();
+    const auto permit = co_await place(places, deadline);
+    if (!permit) {
+        answer.outcome = Outcome::throttled;
+        answer.detail = "too many requests to this upstream at once (max_concurrent)";
+        co_return answer;
+    }
+    Breaker::Ticket ticket;
+    if (auto refusal = site.breaker.enter(purpose, clock.now(), ticket)) {
+        answer.outcome = refusal->outcome;
+        answer.detail = answer.mirror + ": " + refusal->detail;
+        if (refusal->outcome == Outcome::throttled) answer.retry_after = refusal->retry_after;
+        co_return answer;
+    }
+    Breaker::Sign sign = Breaker::Sign::none;
+    try {
+        answer = co_await attempt(site, deadline);
+        sign = sign_of(answer.outcome);
+    } catch (const Failure& failure) {  // a limit of weir, not of the mirror
+        answer.outcome = Outcome::throttled;
+        answer.detail = failure.what();
+    }
+    settle(site, purpose, ticket, sign, answer);
+    co_return answer;
+}
+
+template <class A>
+Task<A> Upstream::Impl::over_mirrors(Purpose purpose,
+                                     std::function<Task<A>(Site&, TimePoint)> attempt,
+                                     TimePoint deadline) {
+    A worst;
+    if (options.offline) {
+        worst.outcome = Outcome::offline;
+        worst.detail = options.name + " is switched off";
+        co_return worst;
+    }
+    std::vector<bool> spent(sites.size(), false);  // said what another try won't change
+    std::vector<A> answers(sites.size());
+    for (uint32_t round = 1;; ++round) {
+        for (size_t i = 0; i < sites.size(); ++i) {
+            if (spent[i]) continue;
+            const TimePoint until = share_of(deadline, purpose, spent, i);
+            answers[i] = co_await once<A>(*sites[i], purpose, attempt, until);
+            if (answers[i].outcome == Outcome::ok) co_return std::move(answers[i]);
+            spent[i] = !is_transient(answers[i].outcome);
+        }
+        worst = {};
+        for (const A& answer : answers)
+            if (outranks(answer.outcome, worst.outcome)) worst = answer;
+        if (round > options.max_retries || !is_transient(worst.outcome)) co_return worst;
+        const Duration pause = pause_before(round, worst);
+        if (deadline != kNever && clock.now() + pause >= deadline) co_return worst;
+        co_await sleep_for(pause);
+    }
+}
+
+}  // namespace weir::upstream

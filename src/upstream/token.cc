@@ -1,0 +1,274 @@
+#include "upstream/token.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+
+#include "base/failure.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "base/text.h"
+#include "client/follow.h"
+#include "client/leash.h"
+#include "upstream/budget.h"
+#include "upstream/curfew.h"
+
+namespace weir::upstream {
+namespace {
+
+constexpr std::string_view kClientId = "weir";
+constexpr size_t kMaxTokenBytes = 32 * 1024;
+constexpr std::chrono::hours kMaxTokenLife{12};
+constexpr std::chrono::seconds kTokenBodyTime{5};
+
+std::string form(const std::vector<std::pair<std::string_view, std::string_view>>& pairs) {
+    std::string out;
+    for (const auto& [name, value] : pairs) {
+        if (value.empty()) continue;
+        if (!out.empty()) out += '&';
+        out += name;
+        out += '=';
+        out += percent_encode(value);
+    }
+    return out;
+}
+
+bool printable(std::string_view text) {
+    return std::ranges::all_of(text, [](char c) { return c > 0x20 && c < 0x7f; });
+}
+
+std::string basic(const Credential& credential) {
+    return "Basic " + to_base64(credential.username + ":" + credential.password.reveal());
+}
+
+void set_get(client::Call& call, const TokenWish& wish) {
+    const auto& credential = wish.credential;
+    const std::string query = form(
+        {{"service", wish.service},
+         {"scope", wish.scope},
+         {"account", credential ? std::string_view(credential->username) : std::string_view()}});
+    call.url = wish.realm.url.text();
+    call.url += wish.realm.url.target.find('?') == std::string::npos ? '?' : '&';
+    call.url += query;
+    if (credential) call.authorization = Secret(basic(*credential));
+}
+
+void set_post(client::Call& call, const TokenWish& wish) {
+    const Credential& credential = *wish.credential;
+    call.method = "POST";
+    call.url = wish.realm.url.text();
+    call.fields.emplace_back("Content-Type", "application/x-www-form-urlencoded");
+    if (!credential.token.empty()) {
+        call.body = form({{"grant_type", "refresh_token"},
+                          {"refresh_token", credential.token.reveal()},
+                          {"service", wish.service},
+                          {"scope", wish.scope},
+                          {"client_id", kClientId}});
+    } else {
+        call.body = form({{"grant_type", "password"},
+                          {"username", credential.username},
+                          {"password", credential.password.reveal()},
+                          {"service", wish.service},
+                          {"scope", wish.scope},
+                          {"client_id", kClientId}});
+    }
+}
+
+Token failed(Outcome outcome, std::string detail) {
+    Token token;
+    token.outcome = outcome;
+    token.detail = std::move(detail);
+    return token;
+}
+
+Outcome outcome_of_end(client::End end) {
+    switch (end) {
+        case client::End::timeout:
+        case client::End::stalled:
+        case client::End::cancelled:
+            return Outcome::timeout;
+        case client::End::unreachable:
+            return Outcome::unreachable;
+        case client::End::forbidden:
+            return Outcome::forbidden;
+        default:
+            return Outcome::failed;
+    }
+}
+
+}  // namespace
+
+std::string TokenWish::key() const {
+    std::string key = realm.url.text();
+    const auto add = [&](std::string_view part) {
+        key += fmt::format("\n{}:{}", part.size(), part);
+    };
+    add(service);
+    add(scope);
+    if (credential) {
+        add(credential->username);
+        add(credential->password.reveal());
+        add(credential->token.reveal());
+    }
+    return key;
+}
+
+Tokens::Tokens(std::string upstream, client::HttpClient& http, Clock& clock)
+    : upstream_(std::move(upstream)),
+      http_(http),
+      clock_(clock),
+      scope_("tokens"),
+      flight_(scope_) {}
+
+Task<Token> Tokens::get(std::shared_ptr<const void> owner, TokenWish wish, TimePoint deadline) {
+    const std::string key = wish.key();
+    const auto work = [this, owner, wish]() { return fetch(owner, wish); };
+    if (auto token = kept(key)) {
+        if (clock_.now() >= token->renew_at) flight_.start_behind(key, work);
+        co_return *std::move(token);
+    }
+    Token token;
+    try {
+        token = co_await flight_.run(key, work, deadline);
+    } catch (const Failure& failure) {
+        co_return failed(Outcome::timeout, failure.what());
+    }
+    token.fresh = true;
+    co_return token;
+}
+
+void Tokens::drop(const std::string& key, const Secret& refused) {
+    std::lock_guard lock(mutex_);
+    const auto found = tokens_.find(key);
+    if (found != tokens_.end() && found->second.value == refused) tokens_.erase(found);
+}
+
+size_t Tokens::size() const {
+    std::lock_guard lock(mutex_);
+    return tokens_.size();
+}
+
+std::optional<Token> Tokens::kept(const std::string& key) const {
+    std::lock_guard lock(mutex_);
+    const auto found = tokens_.find(key);
+    if (found == tokens_.end() || clock_.now() >= found->second.ends_at) return std::nullopt;
+    return found->second;
+}
+
+void Tokens::keep(const std::string& key, const Token& token) {
+    std::lock_guard lock(mutex_);
+    if (tokens_.size() >= kMaxTokens && !tokens_.contains(key)) {
+        const auto now = clock_.now();
+        std::erase_if(tokens_, [&](const auto& entry) { return now >= entry.second.ends_at; });
+        if (tokens_.size() >= kMaxTokens)
+            tokens_.erase(std::ranges::min_element(
+                tokens_, {}, [](const auto& entry) { return entry.second.ends_at; }));
+    }
+    tokens_[key] = token;
+}
+
+void Tokens::postpone(const std::string& key) {
+    std::lock_guard lock(mutex_);
+    const auto found = tokens_.find(key);
+    if (found != tokens_.end()) found->second.renew_at = clock_.now() + kTokenRetry;
+}
+
+Task<Token> Tokens::fetch(std::shared_ptr<const void> owner, TokenWish wish) {
+    const std::string key = wish.key();
+    const bool has_credential = wish.credential.has_value();
+    // An identity token is good only for the OAuth2 form.
+    const bool by_post = has_credential && !wish.credential->token.empty();
+    Token token = co_await ask(wish, by_post);
+    if (token.outcome == Outcome::not_found && has_credential && !by_post)
+        token = co_await ask(wish, true);
+    if (token.outcome == Outcome::not_found) token.outcome = Outcome::failed;
+    metrics::counter("weir_upstream_token_requests_total", "Token requests, by what came of them",
+                     {{"upstream", upstream_}, {"outcome", outcome_name(token.outcome)}})
+        .Increment();
+    if (token.outcome == Outcome::ok) {
+        keep(key, token);
+    } else {
+        postpone(key);
+        log::info("upstream", "{}: no token from {}: {}", upstream_, wish.realm.url.host,
+                  token.detail);
+    }
+    co_return token;
+}
+
+// Outcome::not_found: the server doesn't know this way of asking.
+Task<Token> Tokens::ask(TokenWish wish, bool by_post) {
+    client::Call call;
+    call.tls = wish.tls;
+    call.proxy = wish.proxy;
+    call.timeouts = wish.timeouts;
+    call.guard = wish.realm.guard;
+    call.max_body_bytes = kMaxTokenAnswerBytes;
+    call.fields.emplace_back("Accept", "application/json");
+    if (by_post) {
+        set_post(call, wish);
+    } else {
+        set_get(call, wish);
+    }
+    const auto leash = std::make_shared<client::Leash>();
+    call.started = [leash](auto transfer) { leash->attach(std::move(transfer)); };
+    const auto sink = std::make_shared<client::TextSink>();
+    const auto limit = wish.timeouts.connect + wish.timeouts.response + kTokenBodyTime;
+    const Curfew curfew(leash, clock_.now() + limit);
+    client::ReplyEnd reply;
+    try {
+        if (wish.credential) {
+            reply = co_await http_.send(std::move(call),
+                                        sink);  // nothing is followed with a credential
+        } else {
+            client::Followed followed = co_await client::follow(http_, std::move(call), sink, {});
+            reply = std::move(followed.reply);
+        }
+    } catch (const Failure& failure) {
+        co_return failed(Outcome::throttled, failure.what());
+    }
+    co_return read(reply, sink->text, wish);
+}
+
+Token Tokens::read(const client::ReplyEnd& reply, const std::string& body,
+                   const TokenWish& wish) const {
+    const std::string& host = wish.realm.url.host;
+    const int status = reply.head.status;
+    if (status == 0)
+        return failed(outcome_of_end(reply.end), fmt::format("{}: {}", host, reply.detail));
+    if (status != 200) {
+        Token token =
+            failed(Outcome::failed, fmt::format("the token server {} answers {}", host, status));
+        token.retry_after = retry_after(reply.head.fields, clock_.wall());
+        if (status == 401 || status == 403) token.outcome = Outcome::refused;
+        if (status == 404 || status == 405) token.outcome = Outcome::not_found;
+        if (status == 429 || (status == 503 && token.retry_after))
+            token.outcome = Outcome::throttled;
+        return token;
+    }
+    if (reply.end != client::End::complete)
+        return failed(outcome_of_end(reply.end), fmt::format("{}: {}", host, reply.detail));
+    boost::system::error_code error;
+    const auto value = boost::json::parse(body, error);
+    const auto* object = error ? nullptr : value.if_object();
+    Token token;
+    for (const char* name : {"token", "access_token"}) {
+        const auto* member = object ? object->if_contains(name) : nullptr;
+        if (member && member->is_string() && token.value.empty())
+            token.value = Secret(std::string(member->get_string()));
+    }
+    const std::string& text = token.value.reveal();
+    if (text.empty() || text.size() > kMaxTokenBytes || !printable(text))
+        return failed(Outcome::failed, fmt::format("the token server {} gives no token", host));
+    std::chrono::seconds life = kDefaultTokenLife;
+    if (const auto* expires = object->if_contains("expires_in"); expires && expires->is_number()) {
+        const auto seconds = expires->to_number<int64_t>(error);
+        if (!error && seconds > 0)
+            life = std::min<std::chrono::seconds>(std::chrono::seconds(seconds), kMaxTokenLife);
+    }
+    token.ends_at = clock_.now() + life;
+    token.renew_at = clock_.now() + life * 8 / 10;
+    return token;
+}
+
+}  // namespace weir::upstream

@@ -1,0 +1,203 @@
+#include "upstream/upstream.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "async/loop.h"
+#include "base/check.h"
+#include "base/failure.h"
+#include "base/log.h"
+#include "client/guard.h"
+#include "upstream/impl.h"
+#include "upstream/over_mirrors.h"
+
+namespace weir::upstream {
+namespace {
+
+client::Url parsed(const std::string& text) {
+    auto url = client::Url::parse(text);
+    if (!url)
+        throw Failure(Kind::config_invalid,
+                      fmt::format("{} is not an http or https address", text));
+    return *std::move(url);
+}
+
+// The operator named exactly this host, so the guard only keeps it from what is never right.
+client::Guard guard_of(const client::Url& url) {
+    client::Guard guard;
+    guard.enabled = false;
+    guard.allow_loopback = client::is_loopback_host(url.host);
+    return guard;
+}
+
+}  // namespace
+
+Site::Site(const Mirror& m, const Options& options, Random& random)
+    : mirror(m),
+      url(parsed(m.url)),
+      guard(guard_of(url)),
+      breaker(options.breaker_failures, options.breaker_open, random) {}
+
+std::optional<Known> Site::known() const {
+    std::lock_guard lock(mutex_);
+    return known_;
+}
+
+void Site::learn(const Known& known, Purpose purpose) {
+    std::lock_guard lock(mutex_);
+    const auto at = static_cast<size_t>(purpose);
+    Known merged = known;
+    if (known_) merged.actions = known_->actions;
+    merged.actions[at] = known.actions[at];
+    known_ = std::move(merged);
+}
+
+Upstream::Impl::Impl(Options o, client::HttpClient& h, Clock& c, Random& r, Credentials cr)
+    : options(std::move(o)),
+      http(h),
+      clock(c),
+      random(r),
+      credentials(std::move(cr)),
+      metrics(options.name),
+      budget(metrics.limit, metrics.remaining),
+      places(options.max_concurrent, options.max_queued),
+      tokens(options.name, http, clock) {
+    for (const Mirror& mirror : options.mirrors)
+        sites.push_back(std::make_unique<Site>(mirror, options, random));
+}
+
+void Upstream::Impl::count_open() {
+    const auto is_open = [now = clock.now()](const auto& site) {
+        const auto state = site->breaker.state(now);
+        return state == Breaker::State::open || state == Breaker::State::probing;
+    };
+    metrics.breaker_open.Set(static_cast<double>(std::ranges::count_if(sites, is_open)));
+    metrics.in_use.Set(static_cast<double>(places.in_use()));
+}
+
+void Upstream::Impl::settle(Site& site, Purpose purpose, Breaker::Ticket ticket, Breaker::Sign sign,
+                            Answer& answer) {
+    const TimePoint now = clock.now();
+    const auto before = site.breaker.state(now);
+    site.breaker.leave(ticket, sign, now, answer.detail);
+    if (answer.outcome == Outcome::throttled && sign != Breaker::Sign::none)
+        answer.retry_after = site.breaker.hold_off(purpose, now, answer.retry_after);
+    const auto after = site.breaker.state(now);
+    if (before != Breaker::State::open && after == Breaker::State::open)
+        log::warn("upstream", "{}: {} is set aside: {}", options.name, site.url.authority(),
+                  answer.detail);
+    if (before == Breaker::State::probing && after == Breaker::State::closed)
+        log::info("upstream", "{}: {} is back", options.name, site.url.authority());
+    metrics.requests(answer.outcome).Increment();
+    count_open();
+}
+
+Duration Upstream::Impl::pause_before(uint32_t round, const Answer& answer) const {
+    Duration pause = options.retry_delay;
+    if (options.max_retry_delay >= options.retry_delay) {
+        for (uint32_t i = 1; i < round && pause < options.max_retry_delay; ++i) pause *= 2;
+        pause = std::min<Duration>(pause, options.max_retry_delay);
+    }
+    // A fifth either way, so that many requests don't come back in step.
+    pause = Duration(
+        static_cast<int64_t>(static_cast<double>(pause.count()) * (0.8 + 0.4 * random.unit())));
+    if (answer.retry_after) pause = std::max<Duration>(pause, *answer.retry_after);
+    return pause;
+}
+
+// A mirror that hangs must leave time for those after it.
+TimePoint Upstream::Impl::share_of(TimePoint deadline, Purpose purpose,
+                                   const std::vector<bool>& spent, size_t from) const {
+    const TimePoint now = clock.now();
+    if (deadline == kNever || deadline <= now) return deadline;
+    int left = 1;
+    for (size_t i = from + 1; i < sites.size(); ++i)
+        if (!spent[i] && sites[i]->breaker.usable(purpose, now)) ++left;
+    return now + (deadline - now) / left;
+}
+
+Upstream::Upstream(Options options, client::HttpClient& http, Clock& clock, Random& random,
+                   Credentials credentials)
+    : impl_(std::make_shared<Impl>(std::move(options), http, clock, random,
+                                   std::move(credentials))) {}
+
+Upstream::~Upstream() = default;
+
+const std::string& Upstream::name() const {
+    return impl_->options.name;
+}
+const Options& Upstream::options() const {
+    return impl_->options;
+}
+size_t Upstream::mirrors() const {
+    return impl_->sites.size();
+}
+
+bool Upstream::usable(size_t mirror) const {
+    check(mirror < impl_->sites.size(), "a mirror of this upstream");
+    if (impl_->options.offline) return false;
+    return impl_->sites[mirror]->breaker.usable(Purpose::blob, impl_->clock.now());
+}
+
+void Upstream::report_bad(size_t mirror) {
+    check(mirror < impl_->sites.size(), "a mirror of this upstream");
+    Site& site = *impl_->sites[mirror];
+    site.breaker.leave({}, Breaker::Sign::bad, impl_->clock.now(), "it gave wrong bytes");
+    impl_->count_open();
+}
+
+Status Upstream::status() const {
+    Status status;
+    status.name = impl_->options.name;
+    const TimePoint now = impl_->clock.now();
+    for (const auto& site : impl_->sites)
+        status.mirrors.emplace_back(site->url.authority(), state_name(site->breaker.state(now)));
+    status.limit = impl_->budget.limit();
+    status.remaining = impl_->budget.remaining();
+    status.in_use = impl_->places.in_use();
+    status.waiting = impl_->places.waiting();
+    return status;
+}
+
+Task<ManifestAnswer> Upstream::manifest(std::string repository, oci::Reference reference, bool head,
+                                        TimePoint deadline) {
+    const auto impl = impl_;
+    std::function<Task<ManifestAnswer>(Site&, TimePoint)> attempt =
+        [&impl, &repository, &reference, head](Site& site, TimePoint until) {
+            return impl->manifest_at(site, repository, reference, head, until);
+        };
+    co_return co_await impl->over_mirrors(Purpose::manifest, std::move(attempt), deadline);
+}
+
+Task<BlobHeadAnswer> Upstream::blob_head(std::string repository, oci::Digest digest,
+                                         TimePoint deadline) {
+    const auto impl = impl_;
+    std::function<Task<BlobHeadAnswer>(Site&, TimePoint)> attempt =
+        [&impl, &repository, &digest](Site& site, TimePoint until) {
+            return impl->blob_head_at(site, repository, digest, until);
+        };
+    co_return co_await impl->over_mirrors(Purpose::blob, std::move(attempt), deadline);
+}
+
+Task<ListAnswer> Upstream::list(std::string repository, ListKind kind, std::string reference,
+                                std::string query, TimePoint deadline) {
+    const auto impl = impl_;
+    std::function<Task<ListAnswer>(Site&, TimePoint)> attempt =
+        [&impl, &repository, kind, &reference, &query](Site& site, TimePoint until) {
+            return impl->list_at(site, repository, kind, reference, query, until);
+        };
+    co_return co_await impl->over_mirrors(Purpose::list, std::move(attempt), deadline);
+}
+
+Task<BlobAnswer> Upstream::blob(
+    size_t mirror, std::string repository, oci::Digest digest, BlobRange range,
+    std::shared_ptr<BlobSink> sink,
+    std::function<void(std::shared_ptr<client::TransferHandle>)> started, TimePoint head_deadline) {
+    const auto impl = impl_;
+    check(mirror < impl->sites.size(), "a mirror of this upstream");
+    co_return co_await impl->blob(*impl->sites[mirror], std::move(repository), digest, range,
+                                  std::move(sink), std::move(started), head_deadline);
+}
+
+}  // namespace weir::upstream
