@@ -209,8 +209,8 @@ HeadState fail(HeadError& error, int status, const char* what) {
 
 // Nothing but a head can become of bytes without control characters and bare line feeds; the rest
 // is refused at once rather than at the head timeout (a TLS hello on a plain port).
-HeadState scan_incomplete(std::string_view bytes, const HeadLimits& limits, Head& head,
-                          HeadError& error) {
+HeadState scan_incomplete(std::string_view bytes, size_t start, const HeadLimits& limits,
+                          Head& head, HeadError& error) {
     for (size_t i = head.scanned; i < bytes.size(); ++i) {
         const auto c = static_cast<unsigned char>(bytes[i]);
         const bool after_cr = i > 0 && bytes[i - 1] == '\r';
@@ -219,9 +219,8 @@ HeadState scan_incomplete(std::string_view bytes, const HeadLimits& limits, Head
             return fail(error, 400, "control character in the head");
     }
     head.scanned = bytes.size();
-    const size_t line = bytes.find("\r\n");
-    if (line == bytes.npos && bytes.size() > limits.max_url_bytes + 64)
-        return fail(error, 414, "the URL is too long");
+    const size_t line = std::min(bytes.find("\r\n", start), bytes.size()) - start;
+    if (line > limits.max_url_bytes + 64) return fail(error, 414, "the URL is too long");
     if (bytes.size() >= limits.max_head_bytes) return fail(error, 431, "the head is too large");
     return HeadState::incomplete;
 }
@@ -245,7 +244,7 @@ HeadState parse_head(std::string_view bytes, const HeadLimits& limits, Head& hea
 
     const size_t from = std::max(start, head.scanned > 3 ? head.scanned - 3 : 0);
     const size_t end = bytes.find("\r\n\r\n", from);
-    if (end == bytes.npos) return scan_incomplete(bytes, limits, head, error);
+    if (end == bytes.npos) return scan_incomplete(bytes, start, limits, head, error);
     const std::string_view text = bytes.substr(start, end + 4 - start);
     const std::string_view line = text.substr(0, text.find("\r\n"));
     if (line.size() > limits.max_url_bytes + 64) return fail(error, 414, "the URL is too long");
