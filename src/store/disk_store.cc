@@ -27,7 +27,7 @@ public:
     void prepare() {
         files_.make_directories(blobs_);
         files_.make_directories(staging_);
-        if (!durable_) return;
+        // Whatever commits are worth: what sync() promised is found below these names.
         files_.sync_directory(root_);
         // A root that was just made is an entry of its parent. One that we may not read existed
         // before.

@@ -1,0 +1,166 @@
+// Space: bytes are promised once, to one, and given back.
+#include "store/space.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "base/failure.h"
+
+namespace weir::store {
+namespace {
+
+using namespace std::chrono_literals;
+
+struct World {
+    ManualClock clock;
+    uint64_t free = 1'000'000;
+    int probes = 0;
+    Space space;
+
+    explicit World(Space::Limits limits, uint64_t used = 0)
+        : space(
+              limits, used,
+              [this] {
+                  ++probes;
+                  return DiskSpace{2'000'000, free};
+              },
+              clock) {}
+};
+
+TEST(Space, promises_up_to_its_limit_and_not_a_byte_more) {
+    World w({.max_bytes = 1000, .min_free_bytes = 0}, 400);
+    auto first = w.space.reserve(500);
+    ASSERT_TRUE(first);
+    EXPECT_EQ(first->bytes(), 500u);
+    EXPECT_EQ(w.space.used(), 400u);
+    EXPECT_EQ(w.space.reserved(), 500u);
+    EXPECT_FALSE(w.space.reserve(101));
+    EXPECT_TRUE(w.space.reserve(100));
+}
+
+TEST(Space, a_dropped_reservation_is_given_back_and_a_kept_one_is_used) {
+    World w({.max_bytes = 1000, .min_free_bytes = 0});
+    {
+        auto dropped = w.space.reserve(600);
+        auto kept = w.space.reserve(400);
+        ASSERT_TRUE(dropped && kept);
+        kept->keep();
+        EXPECT_EQ(kept->bytes(), 0u);
+        EXPECT_EQ(w.space.used(), 400u);
+        EXPECT_EQ(w.space.reserved(), 600u);
+    }
+    EXPECT_EQ(w.space.used(), 400u);
+    EXPECT_EQ(w.space.reserved(), 0u);
+    w.space.release(300);
+    EXPECT_EQ(w.space.used(), 100u);
+    EXPECT_TRUE(w.space.reserve(900));
+}
+
+TEST(Space, a_moved_reservation_counts_once) {
+    World w({.max_bytes = 1000, .min_free_bytes = 0});
+    Space::Reservation outer;
+    {
+        auto inner = w.space.reserve(700);
+        outer = std::move(*inner);
+    }
+    EXPECT_EQ(w.space.reserved(), 700u);
+    outer = std::move(*w.space.reserve(200));
+    EXPECT_EQ(w.space.reserved(), 200u);
+    outer = Space::Reservation();
+    EXPECT_EQ(w.space.reserved(), 0u);
+}
+
+TEST(Space, keeps_the_free_bytes_of_the_file_system) {
+    World w({.min_free_bytes = 300'000});
+    EXPECT_FALSE(w.space.reserve(700'001));
+    auto most = w.space.reserve(600'000);
+    ASSERT_TRUE(most);
+    EXPECT_FALSE(w.space.reserve(100'001));
+    EXPECT_TRUE(w.space.reserve(100'000));
+}
+
+TEST(Space, what_was_kept_since_the_last_look_is_not_free_any_more) {
+    World w({.min_free_bytes = 0});
+    auto kept = w.space.reserve(900'000);
+    ASSERT_TRUE(kept);
+    kept->keep();
+    EXPECT_FALSE(w.space.reserve(100'001));
+    // The next look sees it on the disk.
+    w.free = 100'000;
+    w.clock.advance(1s);
+    EXPECT_TRUE(w.space.reserve(100'000));
+    EXPECT_FALSE(w.space.reserve(100'001));
+}
+
+TEST(Space, asks_the_file_system_at_most_once_a_second) {
+    World w({});
+    for (int i = 0; i < 100; ++i) {
+        w.space.reserve(1);
+        w.clock.advance(100ms);
+    }
+    EXPECT_LE(w.probes, 10);
+    EXPECT_GE(w.probes, 9);
+}
+
+TEST(Space, a_disk_that_does_not_answer_gets_nothing_promised) {
+    ManualClock clock;
+    bool broken = true;
+    Space space(
+        {.min_free_bytes = 0}, 0,
+        [&] {
+            if (broken) throw Failure(Kind::io, "statvfs");
+            return DiskSpace{100, 100};
+        },
+        clock);
+    EXPECT_FALSE(space.reserve(1));
+    broken = false;
+    clock.advance(1s);
+    EXPECT_TRUE(space.reserve(1));
+}
+
+TEST(Space, sizes_that_make_no_sense_are_refused) {
+    World w({.max_bytes = UINT64_MAX, .min_free_bytes = 1}, 100);
+    auto one = w.space.reserve(10);
+    ASSERT_TRUE(one);
+    EXPECT_FALSE(w.space.reserve(UINT64_MAX));
+    EXPECT_FALSE(w.space.reserve(UINT64_MAX - 50));
+    EXPECT_EQ(w.space.reserved(), 10u);
+}
+
+TEST(Space, a_lowered_limit_refuses_until_enough_was_released) {
+    World w({.max_bytes = 1000, .min_free_bytes = 0}, 900);
+    w.space.set_limits({.max_bytes = 500, .min_free_bytes = 0});
+    EXPECT_FALSE(w.space.reserve(0));
+    w.space.release(500);
+    EXPECT_TRUE(w.space.reserve(100));
+    w.space.release(10'000);
+    EXPECT_EQ(w.space.used(), 0u);
+}
+
+TEST(Space, many_threads_never_get_more_than_there_is) {
+    World w({.max_bytes = 10'000, .min_free_bytes = 0});
+    std::atomic<uint64_t> held{0};
+    std::atomic<bool> over{false};
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < 4; ++t) {
+        threads.emplace_back([&, t] {
+            for (int i = 0; i < 2000; ++i) {
+                auto got = w.space.reserve(1000 + static_cast<uint64_t>(i % 7) * 100);
+                if (!got) continue;
+                const uint64_t bytes = got->bytes();
+                if (held.fetch_add(bytes) + bytes > 10'000) over = true;
+                if ((i + t) % 3 == 0) got->keep();
+                held -= bytes;
+                if (got->bytes() == 0) w.space.release(bytes);
+            }
+        });
+    }
+    threads.clear();
+    EXPECT_FALSE(over);
+    EXPECT_EQ(w.space.used(), 0u);
+    EXPECT_EQ(w.space.reserved(), 0u);
+}
+
+}  // namespace
+}  // namespace weir::store
