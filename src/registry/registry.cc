@@ -45,11 +45,10 @@ std::vector<cache::WantedRange> wanted(const std::vector<http::RangeSpec>& specs
 
 }  // namespace
 
-Registry::Registry(Options options, const std::vector<Loop*>& loops, cache::Cache& cache,
+Registry::Registry(log::Format access_format, const std::vector<Loop*>& loops, cache::Cache& cache,
                    std::shared_ptr<const Targets> targets)
-    : options_(options), cache_(cache), targets_(std::move(targets)) {
-    for (Loop* loop : loops)
-        places_.push_back(std::make_unique<Place>(*loop, options.access_format));
+    : cache_(cache), targets_(std::move(targets)) {
+    for (Loop* loop : loops) places_.push_back(std::make_unique<Place>(*loop, access_format));
 }
 
 Registry::~Registry() = default;
@@ -217,7 +216,8 @@ http::Response Registry::failed(const http::Request* request, std::exception_ptr
 void Registry::finished(const http::Request& request, const http::Response& response,
                         const http::Outcome& outcome) {
     metrics_.count(response, outcome);
-    if (options_.access_log) here().access.add(request, response, outcome);
+    Place& place = here();
+    if (place.targets->config().log.access) place.access.add(request, response, outcome);
 }
 
 }  // namespace weir::registry

@@ -32,14 +32,9 @@ inline constexpr size_t kMaxListedTags = 1'000'000;
 
 class Registry : public http::Handler {
 public:
-    struct Options {
-        bool access_log = true;
-        log::Format access_format = log::Format::json;
-    };
-
     // Requests come on `loops` only. `cache` outlives the registry, the registry outlives the
     // loops' running.
-    Registry(Options options, const std::vector<Loop*>& loops, cache::Cache& cache,
+    Registry(log::Format access_format, const std::vector<Loop*>& loops, cache::Cache& cache,
              std::shared_ptr<const Targets> targets);
     ~Registry() override;
 
@@ -96,7 +91,6 @@ private:
     Task<http::Response> referrers(http::Request& request, const Asked& asked);
     Task<http::Response> catalog(http::Request& request);
 
-    const Options options_;
     cache::Cache& cache_;
     std::vector<std::unique_ptr<Place>> places_;
     std::mutex mutex_;

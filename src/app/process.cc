@@ -1,0 +1,93 @@
+#include "app/process.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <malloc.h>
+#include <sched.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "base/failure.h"
+#include "base/file.h"
+
+namespace weir::app {
+namespace {
+
+// Each arena keeps what was freed in it; with many threads that is most of an idle process.
+constexpr int kArenas = 2;
+// Larger pieces are given back when they are freed.
+constexpr int kMmapThresholdBytes = 256 * 1024;
+constexpr int kTrimThresholdBytes = 1024 * 1024;
+
+[[noreturn]] void unusable(const std::string& path, const std::string& why) {
+    throw Failure(Kind::config_invalid,
+                  fmt::format("storage.rootDirectory: {}: {}. Give weir a directory it may write "
+                              "to, or run it as the directory's owner (uid {} now).",
+                              path, why, geteuid()));
+}
+
+}  // namespace
+
+size_t prepare_process() {
+    mallopt(M_ARENA_MAX, kArenas);
+    mallopt(M_MMAP_THRESHOLD, kMmapThresholdBytes);
+    mallopt(M_TRIM_THRESHOLD, kTrimThresholdBytes);
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
+    if (limit.rlim_cur < limit.rlim_max) {
+        rlimit raised{limit.rlim_max, limit.rlim_max};
+        if (setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
+    }
+    return limit.rlim_cur;
+}
+
+size_t usable_cores() {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        return std::max<size_t>(1, static_cast<size_t>(CPU_COUNT(&set)));
+    return std::max(1u, std::thread::hardware_concurrency());
+}
+
+StateRoot::StateRoot(std::string path) : path_(std::move(path)) {
+    std::error_code error;
+    std::filesystem::create_directories(path_, error);
+    if (error) unusable(path_, error.message());
+    if (access(path_.c_str(), W_OK | X_OK) != 0) unusable(path_, std::strerror(errno));
+    const std::string lock = join_path(path_, "weir.lock");
+    lock_ = open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (lock_ < 0) unusable(lock, std::strerror(errno));
+    if (flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+        close(lock_);
+        throw Failure(Kind::config_invalid,
+                      fmt::format("storage.rootDirectory: {} is in use by another weir", path_));
+    }
+}
+
+StateRoot::~StateRoot() {
+    close(lock_);
+}
+
+void write_ready_file(uint16_t port) {
+    const char* path = std::getenv("WEIR_READY_FILE");
+    if (path == nullptr || *path == '\0') return;
+    const std::string fresh = fmt::format("{}.{}", path, getpid());
+    std::ofstream file(fresh, std::ios::trunc);
+    file << fmt::format("{{\"http\": {}, \"pid\": {}}}\n", port, getpid());
+    file.close();
+    if (!file || std::rename(fresh.c_str(), path) != 0)
+        throw Failure(Kind::config_invalid, fmt::format("WEIR_READY_FILE: can't write {}: {}", path,
+                                                        std::strerror(errno)));
+}
+
+}  // namespace weir::app

@@ -1,0 +1,35 @@
+// app/process.h: what weir sets up in its process and around it, once.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace weir::app {
+
+// Raises the limit of open files to the hard limit and keeps the allocator from holding on to
+// memory. Returns the limit.
+size_t prepare_process();
+
+// Cores this process may use.
+size_t usable_cores();
+
+// The directory of all state: made if missing, writable, and locked against a second weir for as
+// long as the object lives. Failure{config_invalid} with a hint.
+class StateRoot {
+public:
+    explicit StateRoot(std::string path);
+    ~StateRoot();
+    StateRoot(const StateRoot&) = delete;
+    StateRoot& operator=(const StateRoot&) = delete;
+    const std::string& path() const { return path_; }
+
+private:
+    std::string path_;
+    int lock_ = -1;
+};
+
+// WEIR_READY_FILE: {"http": port, "pid": pid}, written at once or not at all. Nothing when the
+// variable isn't set.
+void write_ready_file(uint16_t port);
+
+}  // namespace weir::app

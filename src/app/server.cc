@@ -1,0 +1,157 @@
+#include "app/server.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <functional>
+#include <utility>
+
+#include "app/process.h"
+#include "app/signals.h"
+#include "app/wire.h"
+#include "base/failure.h"
+#include "base/log.h"
+
+namespace weir::app {
+namespace {
+
+constexpr const char* kRoom = "app";
+
+void open_log(const config::Config& config) {
+    log::open(config.log.threshold(), access_format(config), config.log.output);
+    log::open_access(config.log.access_output);
+}
+
+std::vector<Loop*> all(LoopGroup& loops) {
+    std::vector<Loop*> list;
+    for (size_t i = 0; i < loops.size(); ++i) list.push_back(&loops[i]);
+    return list;
+}
+
+// The loops' threads end before anything that they use.
+struct LoopsRun {
+    explicit LoopsRun(LoopGroup& group) : loops(group) { loops.start(); }
+    ~LoopsRun() {
+        loops.stop();
+        loops.join();
+    }
+    LoopGroup& loops;
+};
+
+// Runs `work` on a loop and waits for its end; false when a signal to terminate came first.
+bool run_on(Loop& loop, Scope& scope, Signals& signals, std::function<Task<>()> work) {
+    scope.spawn(loop, [&signals, work = std::move(work)]() -> Task<> {
+        co_await work();
+        signals.notify_done();
+    });
+    for (;;) {
+        const Wake wake = signals.wait();
+        if (wake == Wake::terminate) return false;
+        if (wake == Wake::done) break;
+    }
+    while (scope.running() > 0) std::this_thread::yield();  // its last instructions
+    return true;
+}
+
+std::string upstream_names(const config::Config& config) {
+    std::vector<std::string> names;
+    for (const auto& registry : config.registries)
+        if (registry.on_demand) names.push_back(registry.name);
+    return names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", "));
+}
+
+void announce(const config::Config& config, const registry::Targets& targets, uint16_t port) {
+    const bool tls = config.http.tls.has_value();
+    const bool any = config.http.address == "0.0.0.0" || config.http.address == "::";
+    const std::string host = any ? "localhost" : config.http.address;
+    log::info(kRoom, "weir {} serves on {}://{}:{}, state in {}, upstreams: {}", kVersion,
+              tls ? "https" : "http", config.http.address, port, config.storage.root_directory,
+              upstream_names(config));
+    const auto names = targets.routing().names();
+    if (names.empty()) return;
+    const bool hub = std::ranges::find(names, "docker.io") != names.end();
+    log::info(kRoom, "to try it: podman pull {}{}:{}/{}/{}", tls ? "" : "--tls-verify=false ", host,
+              port, hub ? "docker.io" : names.front(), hub ? "library/alpine" : "<repository>");
+}
+
+void wait_for_the_end(Signals& signals, Reloader& reloader) {
+    for (;;) {
+        const config::Config& config = reloader.running();
+        const Wake wake = signals.wait(config.reload_watch ? config.reload_interval : Duration());
+        if (wake == Wake::terminate) return;
+        if (wake == Wake::hangup) {
+            log::reopen();
+            reloader.reload("SIGHUP");
+        } else if (wake == Wake::timeout && reloader.files_changed()) {
+            reloader.reload("a file has changed");
+        }
+    }
+}
+
+}  // namespace
+
+int serve(const ServeArguments& arguments) {
+    Signals signals;
+    const auto config = read_configuration(arguments);
+    open_log(*config);
+    const size_t file_limit = prepare_process();
+    const StateRoot root(config->storage.root_directory);
+
+    LoopGroup loops(loop_count(*config));
+    ThreadPool pool("pool", config->threads.pool);
+    const auto metadata = meta::open_sqlite(metadata_options(*config));
+    const auto store = store::open_disk_store(store_options(*config), posix_files(), pool);
+    const auto disk = [&root] { return posix_files().space(root.path()); };
+    const auto usage = metadata->usage();
+    store::Space space(space_limits(*config, disk()), usage.blob_bytes + usage.staging_bytes, disk);
+    client::CurlClient client(client_options(*config));
+    Upstreams upstreams(client, system_clock(), system_random(), root.path());
+    const auto targets = upstreams.apply(config);
+    cache::Cache cache(cache_options(*config), &loops, *metadata, *store, space, pool,
+                       system_clock(), system_random());
+    registry::Registry registry(access_format(*config), all(loops), cache, targets);
+    status::Status front(status_options(*config), registry, pool);
+    http::Listener listener(listener_options(*config), loops, pool, front);
+    front.set_sources({.cache = &cache,
+                       .upstreams = [&] { return upstreams.status(); },
+                       .connections = [&] { return listener.connections(); },
+                       .used_bytes = [&] { return space.used() + space.reserved(); }});
+
+    LoopsRun running(loops);
+    listener.start();
+    front.set_phase(status::Phase::ready);
+    log::debug(kRoom, "{} loops, {} open files at most", loops.size(), file_limit);
+    announce(*config, *targets, listener.port());
+    write_ready_file(listener.port());
+
+    Reloader reloader(arguments, config, upstreams, registry, space, listener);
+    wait_for_the_end(signals, reloader);
+
+    front.set_phase(status::Phase::draining);
+    const Duration patience = reloader.running().timeouts.drain;
+    log::info(kRoom, "ending: running transfers have {} s; a second signal ends at once",
+              std::chrono::duration_cast<std::chrono::seconds>(patience).count());
+    Scope ending("the end");
+    const bool orderly = run_on(loops[0], ending, signals, [&]() -> Task<> {
+        const size_t cut = co_await listener.drain(loops[0].now() + patience);
+        if (cut > 0) log::warn(kRoom, "{} connections were cut", cut);
+        co_await cache.stop();
+    });
+    if (!orderly) {
+        // What is stored is safe at any moment; that is what crashes are tested for.
+        log::warn(kRoom, "ended at once by a second signal");
+        registry.flush();
+        log::flush();
+        std::_Exit(1);
+    }
+    client.shutdown();
+    loops.stop();
+    loops.join();
+    registry.flush();
+    log::info(kRoom, "ended");
+    log::flush();
+    return 0;
+}
+
+}  // namespace weir::app

@@ -1,0 +1,117 @@
+#include "app/upstreams.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "app/certificates.h"
+#include "app/wire.h"
+
+namespace weir::app {
+namespace {
+
+// Without what only says which repositories an upstream serves and how long its answers are
+// believed.
+config::Registry upstream_part(config::Registry registry) {
+    registry.content.clear();
+    registry.on_demand = true;
+    registry.manifest_check_interval.reset();
+    registry.poll_interval = {};
+    registry.settings.ttl.reset();
+    registry.settings.segments = {};
+    registry.settings.credentials.clear();
+    return registry;
+}
+
+upstream::Credential to_upstream(config::Credential found) {
+    return {.username = std::move(found.username),
+            .password = std::move(found.password),
+            .token = std::move(found.token)};
+}
+
+}  // namespace
+
+std::shared_ptr<const config::Credentials> Upstreams::Book::get() const {
+    std::lock_guard lock(mutex);
+    return credentials;
+}
+
+void Upstreams::Book::put(std::shared_ptr<const config::Credentials> fresh) {
+    std::lock_guard lock(mutex);
+    credentials.swap(fresh);
+}
+
+Upstreams::Upstreams(client::HttpClient& client, Clock& clock, Random& random,
+                     std::string state_root)
+    : client_(client), clock_(clock), random_(random), state_root_(std::move(state_root)) {}
+
+Upstreams::Entry Upstreams::make(const config::Config& config,
+                                 const config::Registry& registry) const {
+    Entry entry;
+    entry.part = upstream_part(registry);
+    entry.max_manifest_bytes = config.limits.max_manifest_bytes;
+    entry.certificates = directory_stamp(registry.cert_dir);
+    upstream::Credentials who;
+    if (registry.settings.anonymous) {
+        who = [](std::string_view, std::string_view) { return std::nullopt; };
+    } else {
+        who = [book = book_](std::string_view host_port,
+                             std::string_view repository) -> std::optional<upstream::Credential> {
+            auto found = book->get()->find(host_port, repository);
+            if (!found) return std::nullopt;
+            return to_upstream(std::move(*found));
+        };
+    }
+    entry.upstream = std::make_shared<upstream::Upstream>(
+        upstream_options(config, registry, upstream_tls(registry, state_root_)), client_, clock_,
+        random_, std::move(who));
+    return entry;
+}
+
+std::shared_ptr<const registry::Targets> Upstreams::apply(
+    std::shared_ptr<const config::Config> config) {
+    auto credentials =
+        std::make_shared<const config::Credentials>(config::Credentials::load(*config));
+    if (!book_->get()) book_->put(credentials);
+
+    std::vector<Entry> before, after;
+    {
+        std::lock_guard lock(mutex_);
+        before = entries_;
+    }
+    size_t made = 0;
+    std::vector<cache::Candidate> sources;
+    for (const config::Registry& registry : config->registries) {
+        const auto part = upstream_part(registry);
+        const auto certificates = directory_stamp(registry.cert_dir);
+        const auto known = std::find_if(before.begin(), before.end(), [&](const Entry& entry) {
+            return entry.part == part && entry.certificates == certificates &&
+                   entry.max_manifest_bytes == config->limits.max_manifest_bytes;
+        });
+        if (known == before.end()) ++made;
+        after.push_back(known == before.end() ? make(*config, registry) : *known);
+        sources.push_back({.upstream = after.back().upstream,
+                           .repository = {},
+                           .fetch = fetch_policy(*config, registry)});
+    }
+    auto targets = std::make_shared<const registry::Targets>(config, std::move(sources));
+    book_->put(std::move(credentials));
+    {
+        std::lock_guard lock(mutex_);
+        entries_.swap(after);
+    }
+    made_ = made;
+    return targets;
+}
+
+std::vector<upstream::Status> Upstreams::status() const {
+    std::vector<Entry> entries;
+    {
+        std::lock_guard lock(mutex_);
+        entries = entries_;
+    }
+    std::vector<upstream::Status> all;
+    for (const Entry& entry : entries) all.push_back(entry.upstream->status());
+    return all;
+}
+
+}  // namespace weir::app
