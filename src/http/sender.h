@@ -49,6 +49,7 @@ private:
     void end();
     void abort(const char* reason);
     Step push(std::string_view body, bool more);
+    Step push_all(std::string_view bytes);
     void account(size_t bytes);
     std::string_view text() const { return std::string_view(text_).substr(text_sent_); }
 

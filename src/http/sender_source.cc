@@ -215,22 +215,32 @@ Task<bool> Sender::send_by_copy(const FilePiece& piece) {
             warm_until = offset + window;
             continue;
         }
-        const iovec gathered{scratch.data(), head_bytes + length};
-        const Io io = connection_.transport().write({&gathered, 1}, false);
-        if (io.kind == Io::Kind::moved) {
-            const uint64_t before = outcome_.body_bytes_sent;
-            account(io.bytes);
-            offset += outcome_.body_bytes_sent - before;
-            co_await turn(io.bytes);
-        } else if (io.kind == Io::Kind::broken) {
-            connection_.leave(Connection::Gone::broken);
-        } else {
-            waits_for_ = io.kind;
-            if (!co_await blocked()) co_return false;
-        }
+        const uint64_t before = outcome_.body_bytes_sent;
+        const Step step = push_all({scratch.data(), head_bytes + length});
+        const uint64_t moved = outcome_.body_bytes_sent - before;
+        offset += moved;
+        if (step == Step::broken) connection_.leave(Connection::Gone::broken);
+        if (step == Step::blocked && !co_await blocked()) co_return false;
         if (connection_.gone() != Connection::Gone::no) co_return false;
+        co_await turn(moved);
     }
     co_return true;
+}
+
+// Bytes that begin with the waiting text; TLS takes them record by record.
+Sender::Step Sender::push_all(std::string_view bytes) {
+    while (!bytes.empty()) {
+        const iovec piece{const_cast<char*>(bytes.data()), bytes.size()};
+        const Io io = connection_.transport().write({&piece, 1}, false);
+        if (io.kind == Io::Kind::wait_read || io.kind == Io::Kind::wait_write) {
+            waits_for_ = io.kind;
+            return Step::blocked;
+        }
+        if (io.kind != Io::Kind::moved) return Step::broken;
+        account(io.bytes);
+        bytes.remove_prefix(io.bytes);
+    }
+    return Step::sent;
 }
 
 Task<bool> Sender::send_by_pool(const FilePiece& piece) {

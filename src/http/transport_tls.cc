@@ -122,7 +122,7 @@ private:
     // Somebody speaks HTTP here; tell them in their language.
     void say_wrong_port() const {
         static constexpr std::string_view kText =
-            "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 50\r\n"
+            "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 51\r\n"
             "Connection: close\r\n\r\nThis port speaks HTTPS; ask it with https:// URLs.\n";
         [[maybe_unused]] const auto sent =
             ::send(fd(), kText.data(), kText.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
