@@ -8,7 +8,7 @@ set(WEIR_DEFINITIONS BOOST_ASIO_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED BO
     _GLIBCXX_ASSERTIONS _FILE_OFFSET_BITS=64)
 
 add_library(weir_options INTERFACE)
-target_compile_options(weir_options INTERFACE ${WEIR_WARNINGS} -fPIC -fno-omit-frame-pointer -Xclang -fno-pch-timestamp)
+target_compile_options(weir_options INTERFACE ${WEIR_WARNINGS} -pthread -fPIC -fno-omit-frame-pointer -Xclang -fno-pch-timestamp)
 target_compile_definitions(weir_options INTERFACE ${WEIR_DEFINITIONS})
 target_link_options(weir_options INTERFACE -fuse-ld=lld)
 if(WEIR_SANITIZE)
