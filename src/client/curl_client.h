@@ -6,6 +6,7 @@
 #pragma once
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "client/http_client.h"
 
@@ -17,6 +18,8 @@ struct CurlOptions {
     size_t bulk_buffer_bytes = 128 * 1024;
     size_t max_connections = 256;        // kept by a thread's connection cache
     std::string user_agent = "weir";
+    // "host:port:address": names that are known without asking a resolver.
+    std::vector<std::string> known_hosts;
 };
 
 class CurlClient : public HttpClient {

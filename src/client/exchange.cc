@@ -41,10 +41,9 @@ Exchange::~Exchange() {
     curl_slist_free_all(lines_);
 }
 
-bool Exchange::begin(const CurlOptions& options, CURLSH* share, const std::string& ca_file,
-                     Alarms<Exchange>& alarms) {
+bool Exchange::begin(Workshop& workshop) {
     started_ = now();
-    alarms_ = &alarms;
+    alarms_ = &workshop.alarms;
     // Behind a proxy only the proxy's address is seen, so an address that stands in the URL is
     // judged as it is.
     const auto kind = classify_host(url_.host);
@@ -58,10 +57,9 @@ bool Exchange::begin(const CurlOptions& options, CURLSH* share, const std::strin
         if (!verdict_) end_as(End::unreachable, "out of memory");
         return false;
     }
-    set(easy_, CURLOPT_SHARE, share);
     set_request();
-    set_network(options, ca_file);
-    alarms.set(this, started_ + call_.timeouts.connect + call_.timeouts.response);
+    set_network(workshop);
+    alarms_->set(this, started_ + call_.timeouts.connect + call_.timeouts.response);
     return true;
 }
 
@@ -118,7 +116,9 @@ void Exchange::set_request() {
     set(easy_, CURLOPT_PRIVATE, static_cast<void*>(this));
 }
 
-void Exchange::set_network(const CurlOptions& options, const std::string& ca_file) {
+void Exchange::set_network(const Workshop& workshop) {
+    set(easy_, CURLOPT_SHARE, workshop.share);
+    set(easy_, CURLOPT_RESOLVE, workshop.known_hosts);
     set(easy_, CURLOPT_ERRORBUFFER, error_);
     set(easy_, CURLOPT_NOSIGNAL, 1L);
     set(easy_, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -126,12 +126,13 @@ void Exchange::set_network(const CurlOptions& options, const std::string& ca_fil
     set(easy_, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
     set(easy_, CURLOPT_HTTP_CONTENT_DECODING, 0L);
     set(easy_, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-    set(easy_, CURLOPT_USERAGENT, options.user_agent.c_str());
+    set(easy_, CURLOPT_USERAGENT, workshop.options.user_agent.c_str());
     set(easy_, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(call_.timeouts.connect.count()));
     set(easy_, CURLOPT_TCP_KEEPALIVE, 1L);
     set(easy_, CURLOPT_TCP_KEEPIDLE, 30L);
     set(easy_, CURLOPT_TCP_KEEPINTVL, 15L);
-    if (call_.bulk) set(easy_, CURLOPT_BUFFERSIZE, static_cast<long>(options.bulk_buffer_bytes));
+    if (call_.bulk)
+        set(easy_, CURLOPT_BUFFERSIZE, static_cast<long>(workshop.options.bulk_buffer_bytes));
     // An empty string keeps libcurl from reading the environment: proxy.h has done so.
     set(easy_, CURLOPT_PROXY, proxy_.c_str());
     set(easy_, CURLOPT_NOPROXY, "");
@@ -142,7 +143,7 @@ void Exchange::set_network(const CurlOptions& options, const std::string& ca_fil
     // between connections.
     const std::string& directory = call_.tls.ca_directory;
     set(easy_, CURLOPT_CAPATH, directory.empty() ? nullptr : directory.c_str());
-    const std::string& bundle = call_.tls.ca_file.empty() ? ca_file : call_.tls.ca_file;
+    const std::string& bundle = call_.tls.ca_file.empty() ? workshop.ca_file : call_.tls.ca_file;
     if (!bundle.empty()) set(easy_, CURLOPT_CAINFO, bundle.c_str());
     if (!call_.tls.client_certificate.empty()) {
         set(easy_, CURLOPT_SSLCERT, call_.tls.client_certificate.c_str());

@@ -17,6 +17,17 @@ namespace weir::client {
 
 inline constexpr size_t kMaxHeadBytes = 256 * 1024;  // all header lines of one answer
 
+class Exchange;
+
+// What the exchanges of one transfer thread share.
+struct Workshop {
+    CurlOptions options;
+    std::string ca_file;  // when a call names none
+    CURLSH* share = nullptr;
+    curl_slist* known_hosts = nullptr;
+    Alarms<Exchange> alarms;
+};
+
 // Made on a loop, then used by one transfer thread alone; only `cancelled` is for any thread.
 class Exchange {
 public:
@@ -28,7 +39,7 @@ public:
     const Call& call() const { return call_; }
 
     // Makes the easy handle. false: the call can't be made; finish() says why.
-    bool begin(const CurlOptions&, CURLSH* share, const std::string& ca_file, Alarms<Exchange>&);
+    bool begin(Workshop&);
     CURL* easy() const { return easy_; }
 
     // Its alarm rang: true when the exchange is over because of it, else the next alarm is set.
@@ -52,7 +63,7 @@ private:
     static curl_socket_t on_socket(void* self, curlsocktype, curl_sockaddr*);
 
     void set_request();
-    void set_network(const CurlOptions&, const std::string& ca_file);
+    void set_network(const Workshop&);
     bool set_fields();
     bool take_line(std::string_view line);
     bool take_head();

@@ -47,20 +47,26 @@ private:
 };
 
 Transfer::Transfer(std::string name, CurlOptions options, std::string ca_file)
-    : name_(std::move(name)), options_(std::move(options)), ca_file_(std::move(ca_file)) {
+    : name_(std::move(name)) {
+    workshop_.options = std::move(options);
+    workshop_.ca_file = std::move(ca_file);
     multi_ = curl_multi_init();
-    share_ = curl_share_init();
-    check(multi_ && share_, "libcurl has memory");
-    curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, static_cast<long>(options_.max_connections));
+    workshop_.share = curl_share_init();
+    check(multi_ && workshop_.share, "libcurl has memory");
+    curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS,
+                      static_cast<long>(workshop_.options.max_connections));
+    for (const auto& entry : workshop_.options.known_hosts)
+        workshop_.known_hosts = curl_slist_append(workshop_.known_hosts, entry.c_str());
     // Used by this thread alone, so no lock functions.
-    curl_share_setopt(share_, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS);
-    curl_share_setopt(share_, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
+    curl_share_setopt(workshop_.share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS);
+    curl_share_setopt(workshop_.share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
 }
 
 Transfer::~Transfer() {
     shutdown();
     curl_multi_cleanup(multi_);
-    curl_share_cleanup(share_);
+    curl_share_cleanup(workshop_.share);
+    curl_slist_free_all(workshop_.known_hosts);
 }
 
 void Transfer::start() {
@@ -69,7 +75,7 @@ void Transfer::start() {
 }
 
 bool Transfer::reserve() {
-    if (load_.fetch_add(1) < options_.max_transfers) return true;
+    if (load_.fetch_add(1) < workshop_.options.max_transfers) return true;
     load_.fetch_sub(1);
     return false;
 }
@@ -147,7 +153,7 @@ void Transfer::handle_letter(Letter letter) {
 void Transfer::add(std::shared_ptr<Exchange> exchange) {
     if (exchange->cancelled) {
         exchange->end_as(End::cancelled, "cancelled");
-    } else if (exchange->begin(options_, share_, ca_file_, alarms_)) {
+    } else if (exchange->begin(workshop_)) {
         curl_multi_add_handle(multi_, exchange->easy());
         running_.emplace(exchange.get(), std::move(exchange));
         return;
@@ -168,12 +174,12 @@ void Transfer::read_ended() {
 
 void Transfer::ring_alarms() {
     const TimePoint now = system_clock().now();
-    while (Exchange* exchange = alarms_.take_due(now))
+    while (Exchange* exchange = workshop_.alarms.take_due(now))
         if (exchange->on_alarm(now)) end(exchange, CURLE_OK);
 }
 
 int Transfer::poll_timeout_ms() const {
-    const TimePoint next = alarms_.next();
+    const TimePoint next = workshop_.alarms.next();
     if (next == kNever) return kMaxPollMs;
     const auto wait =
         std::chrono::ceil<std::chrono::milliseconds>(next - system_clock().now()).count();

@@ -11,7 +11,6 @@
 #include <unordered_map>
 #include <vector>
 
-#include "client/alarms.h"
 #include "client/curl_client.h"
 #include "client/exchange.h"
 
@@ -54,8 +53,6 @@ private:
     void end(Exchange*, CURLcode);
 
     const std::string name_;
-    const CurlOptions options_;
-    const std::string ca_file_;
     std::atomic<size_t> load_{0};
 
     std::mutex mutex_;  // the mailbox
@@ -63,9 +60,8 @@ private:
     bool stopping_ = false;
 
     CURLM* multi_ = nullptr;
-    CURLSH* share_ = nullptr;
     // The rest belongs to the thread.
-    Alarms<Exchange> alarms_;
+    Workshop workshop_;
     std::unordered_map<Exchange*, std::shared_ptr<Exchange>> running_;
     std::thread thread_;
 };
