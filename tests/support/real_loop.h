@@ -27,8 +27,9 @@ public:
         using T = typename std::invoke_result_t<F&>::value_type;
         auto promise = std::make_shared<std::promise<T>>();
         auto future = promise->get_future();
-        scope_.spawn(loops_[index],
-                     [promise, make]() mutable { return drive<T>(promise, make()); });
+        scope_.spawn(loops_[index], [promise, make = std::move(make)]() mutable {
+            return drive<T>(promise, make());
+        });
         return future;
     }
 
