@@ -33,6 +33,8 @@ std::vector<std::string> needs_restart(const Config& before, const Config& after
     differ("storage.rootDirectory", before.storage.root_directory, after.storage.root_directory);
     differ("storage.commit", before.storage.commit, after.storage.commit);
     differ("storage.storageDriver", before.storage.driver, after.storage.driver);
+    differ("extensions.metrics", before.metrics, after.metrics);
+    differ("weir.missTimeout", before.timeouts.miss, after.timeouts.miss);
     differ("weir.fetch", before.fetch, after.fetch);
     differ("weir.memory", before.memory, after.memory);
     differ("weir.relay", before.relay, after.relay);

@@ -6,17 +6,12 @@ namespace {
 // More than any real pattern on a name of 255 bytes needs; stops a hostile one.
 constexpr size_t kMaxGlobSteps = 100'000;
 
-// The end of the brace group that opens at `open`, or npos.
-size_t closing_brace(std::string_view pattern, size_t open) {
-    size_t depth = 0;
-    for (size_t i = open; i < pattern.size(); ++i) {
+// The index of the brace that closes the one before `from`, or npos.
+size_t closing_brace(std::string_view pattern, size_t from) {
+    size_t depth = 1;
+    for (size_t i = from; i < pattern.size(); ++i) {
         if (pattern[i] == '\\') {
             ++i;
-        } else if (pattern[i] == '[') {
-            // A brace within a class is only a character.
-            for (++i; i < pattern.size() && pattern[i] != ']'; ++i) {
-                if (pattern[i] == '\\') ++i;
-            }
         } else if (pattern[i] == '{') {
             ++depth;
         } else if (pattern[i] == '}' && --depth == 0) {
@@ -26,8 +21,9 @@ size_t closing_brace(std::string_view pattern, size_t open) {
     return std::string_view::npos;
 }
 
-std::vector<std::string_view> split_alternatives(std::string_view group) {
-    std::vector<std::string_view> parts;
+// Calls `use` with each alternative of a group's inside, until it says true.
+template <class F>
+bool any_alternative(std::string_view group, F use) {
     size_t depth = 0, from = 0;
     for (size_t i = 0; i < group.size(); ++i) {
         if (group[i] == '\\') {
@@ -37,61 +33,59 @@ std::vector<std::string_view> split_alternatives(std::string_view group) {
         } else if (group[i] == '}') {
             --depth;
         } else if (group[i] == ',' && depth == 0) {
-            parts.push_back(group.substr(from, i - from));
+            if (use(group.substr(from, i - from))) return true;
             from = i + 1;
         }
     }
-    parts.push_back(group.substr(std::min(from, group.size())));
-    return parts;
+    return use(group.substr(from));
 }
 
-// false: malformed or too many.
-bool expand(std::string_view pattern, std::vector<std::string>& out) {
+// Balanced, closed, nothing cut off, and no classes with odd dashes.
+bool well_formed(std::string_view pattern) {
+    size_t depth = 0;
     for (size_t i = 0; i < pattern.size(); ++i) {
         if (pattern[i] == '\\') {
             if (++i == pattern.size()) return false;
-        } else if (pattern[i] == '[') {
-            size_t at = i + 1;
-            if (at < pattern.size() && (pattern[at] == '^' || pattern[at] == '!')) ++at;
-            const size_t first = at;
-            for (; at < pattern.size() && (pattern[at] != ']' || at == first); ++at) {
-                if (pattern[at] == '\\') ++at;
-            }
-            if (at >= pattern.size() || pattern[first] == ']') return false;
-            i = at;
-        } else if (pattern[i] == '}') {
-            return false;
         } else if (pattern[i] == '{') {
-            const size_t end = closing_brace(pattern, i);
-            if (end == std::string_view::npos) return false;
-            for (std::string_view part : split_alternatives(pattern.substr(i + 1, end - i - 1))) {
-                std::string one(pattern.substr(0, i));
-                one += part;
-                one += pattern.substr(end + 1);
-                if (one.size() > kMaxGlobBytes || !expand(one, out)) return false;
+            if (++depth > kMaxGlobNesting) return false;
+        } else if (pattern[i] == '}') {
+            if (depth-- == 0) return false;
+        } else if (pattern[i] == '[') {
+            if (++i < pattern.size() && (pattern[i] == '^' || pattern[i] == '!')) ++i;
+            if (i >= pattern.size() || pattern[i] == ']' || pattern[i] == '-') return false;
+            for (; i < pattern.size() && pattern[i] != ']'; ++i) {
+                if (pattern[i] == '\\') {
+                    if (++i == pattern.size()) return false;
+                }
+                if (i + 1 < pattern.size() && pattern[i + 1] == '-') {
+                    // "a-" and "a-b-c" are errors.
+                    i += 2;
+                    if (i >= pattern.size() || pattern[i] == ']' || pattern[i] == '-') return false;
+                    if (pattern[i] == '\\') ++i;
+                    if (i + 1 < pattern.size() && pattern[i + 1] == '-') return false;
+                }
             }
-            return true;
+            if (i >= pattern.size()) return false;
         }
     }
-    if (out.size() >= kMaxGlobAlternatives) return false;
-    out.emplace_back(pattern);
-    return true;
+    return depth == 0;
 }
 
-// Matches one brace-free pattern against a name.
+// Matches a well-formed pattern against a name.
 class Matcher {
 public:
     bool run(std::string_view pattern, std::string_view name, bool component_start = true) {
         while (true) {
             if (++steps_ > kMaxGlobSteps) return false;
-            if (pattern.empty()) return name.empty();
-            if (component_start && is_double_star(pattern)) return any_components(pattern, name);
+            if (name.empty()) return matches_nothing(pattern);
+            if (pattern.empty()) return false;
             const char c = pattern[0];
+            if (component_start && is_double_star(pattern)) return any_components(pattern, name);
             if (c == '*') return any_text(pattern, name);
-            if (name.empty()) return c == '/' && pattern == "/**";
+            if (c == '{') return any_of_group(pattern, name);
             component_start = c == '/';
             if (c == '[') {
-                if (name[0] == '/' || !in_class(pattern, name[0])) return false;
+                if (!in_class(pattern, name[0])) return false;
             } else if (c == '?') {
                 if (name[0] == '/') return false;
                 pattern.remove_prefix(1);
@@ -110,6 +104,19 @@ private:
         return pattern.starts_with("**") && (pattern.size() == 2 || pattern[2] == '/');
     }
 
+    // What may be left of the pattern where the name ends: "a/**" matches "a".
+    bool matches_nothing(std::string_view pattern) {
+        for (std::string_view empty : {"", "*", "**", "/**", "**/", "/**/"}) {
+            if (pattern == empty) return true;
+        }
+        if (pattern[0] != '{') return false;
+        const size_t close = closing_brace(pattern, 1);
+        return any_alternative(pattern.substr(1, close - 1), [&](std::string_view alternative) {
+            if (++steps_ > kMaxGlobSteps) return false;
+            return matches_nothing(std::string(alternative).append(pattern.substr(close + 1)));
+        });
+    }
+
     bool any_components(std::string_view pattern, std::string_view name) {
         pattern.remove_prefix(2);
         if (pattern.empty()) return true;
@@ -123,7 +130,7 @@ private:
     }
 
     bool any_text(std::string_view pattern, std::string_view name) {
-        while (!pattern.empty() && pattern[0] == '*') pattern.remove_prefix(1);
+        pattern.remove_prefix(pattern.starts_with("**") ? 2 : 1);
         while (true) {
             if (run(pattern, name, false)) return true;
             if (name.empty() || name[0] == '/' || steps_ > kMaxGlobSteps) return false;
@@ -131,7 +138,14 @@ private:
         }
     }
 
-    // Eats the class. parse() has seen that it is closed.
+    bool any_of_group(std::string_view pattern, std::string_view name) {
+        const size_t close = closing_brace(pattern, 1);
+        return any_alternative(pattern.substr(1, close - 1), [&](std::string_view alternative) {
+            return run(std::string(alternative).append(pattern.substr(close + 1)), name);
+        });
+    }
+
+    // Eats the class.
     static bool in_class(std::string_view& pattern, char c) {
         pattern.remove_prefix(1);
         const bool negated = pattern[0] == '^' || pattern[0] == '!';
@@ -146,7 +160,7 @@ private:
         while (pattern[0] != ']') {
             const char low = take();
             char high = low;
-            if (pattern[0] == '-' && pattern[1] != ']') {
+            if (pattern[0] == '-') {
                 pattern.remove_prefix(1);
                 high = take();
             }
@@ -162,15 +176,14 @@ private:
 }  // namespace
 
 std::optional<Glob> Glob::parse(std::string_view pattern) {
+    if (pattern.size() > kMaxGlobBytes || !well_formed(pattern)) return {};
     Glob glob;
-    if (pattern.size() > kMaxGlobBytes || !expand(pattern, glob.alternatives_)) return {};
+    glob.pattern_ = pattern;
     return glob;
 }
 
 bool Glob::matches(std::string_view name) const {
-    return std::ranges::any_of(alternatives_, [&](const std::string& alternative) {
-        return Matcher().run(alternative, name);
-    });
+    return Matcher().run(pattern_, name);
 }
 
 std::pair<std::string_view, std::string_view> split_glob(std::string_view pattern) {

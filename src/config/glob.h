@@ -1,32 +1,28 @@
-// config/glob.h: patterns on repository names, with the meaning of Go's doublestar (v4), which zot
-// uses.
+// config/glob.h: patterns on repository names, as zot reads them: Go's doublestar, v4.
 //
-// `*` any text within one component, `**` as a whole component any number of components (none too:
-// "a/**" matches "a"),
-// `?` one character, `[a-z]` `[^a-z]` `[!a-z]` one of a class, `{a,b/c}` alternatives (nesting
-// allowed), a backslash takes the next character as it is. Matches bytes, case-sensitively, the
-// whole name. Time is bounded: kMaxGlobSteps.
+// `*` is any text within one component. `**` as a whole component is any number of components, none
+// too: "a/**" matches "a". `?` is one character, `[a-z]`, `[^a-z]` and `[!a-z]` one of a class.
+// `{a,b/c}` are alternatives, nested or not. A backslash takes the next character as it is. Matches
+// bytes, case-sensitively, the whole name, in bounded time.
 #pragma once
-#include <algorithm>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 namespace weir::config {
 
 inline constexpr size_t kMaxGlobBytes = 1024;
-inline constexpr size_t kMaxGlobAlternatives = 256;
+inline constexpr size_t kMaxGlobNesting = 16;  // of braces
 
 class Glob {
 public:
-    // nullopt: unbalanced [ or {, a trailing backslash, too long, or too many alternatives.
+    // nullopt: unbalanced [ or {, a trailing backslash, too long, or braces too deep.
     static std::optional<Glob> parse(std::string_view pattern);
     bool matches(std::string_view name) const;
 
 private:
-    std::vector<std::string> alternatives_;  // braces expanded
+    std::string pattern_;
 };
 
 // "acme/tools/**" -> {"acme/tools", "**"}, "acme/t*" -> {"acme", "t*"}, "**" -> {"", "**"}, "a/b"

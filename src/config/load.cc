@@ -154,8 +154,10 @@ void read_tree(Report& report, const Value& root, LoadOptions options,
     Config config;
     config.path = report.path;
     zot_defaults(config, root, reading);
-    reading.object(file_shape(), &config, root);
-    if (root.is(Value::Type::map) && reading.recognised == 0) {
+    if (root.is(Value::Type::map)) reading.object(file_shape(), &config, root);
+    if (!root.is(Value::Type::map)) {
+        reading.error(root.line, fmt::format("expected an object, got {}", describe(root)));
+    } else if (reading.recognised == 0) {
         reading.add("", 0, "failed to load config due to the absence of any key:value pair", true);
     }
     choose_registries(config, root);

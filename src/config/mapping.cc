@@ -65,6 +65,7 @@ std::optional<std::string> Mapping::upstream(std::string_view local) const {
 
 std::optional<std::string> Mapping::local(std::string_view upstream) const {
     upstream = trim_slashes(upstream);
+    if (upstream.empty()) return {};
     if (everything_) return unless_empty(std::string(upstream));
     for (const Rule& rule : rules_) {
         if (rule.upstream.matches(upstream)) return unless_empty(rule.localise(upstream));
@@ -75,6 +76,7 @@ std::optional<std::string> Mapping::local(std::string_view upstream) const {
 std::optional<std::string> Mapping::local_under(std::string_view destination,
                                                 std::string_view upstream) const {
     upstream = trim_slashes(upstream);
+    if (upstream.empty()) return {};
     if (everything_ && destination.empty()) return unless_empty(std::string(upstream));
     for (const Rule& rule : rules_) {
         if (rule.destination != destination || !rule.upstream.matches(upstream)) continue;

@@ -234,6 +234,11 @@ Resolution Routing::Impl::resolve(const Target& target, const Trace& trace) cons
     }
     trace.say("destination: no content of any registry matches \"{}\"", repository);
 
+    if (const Named* name = names.fallback(target.host)) {
+        trace.say("host: \"{}\" is not known; weir.hosts.default serves it", target.host);
+        return named(*name, repository, Via::host, trace);
+    }
+
     if (const Named* name = bare_name()) {
         trace.say("bare: {} serves names without a registry", name->name);
         return named(*name, repository, Via::bare, trace);

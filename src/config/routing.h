@@ -1,16 +1,15 @@
-// config/routing.h: which repository a request means, and whom to ask for it. Pure: no names are
-// resolved, nothing is dialled.
+// config/routing.h: which repository a request means, and whom to ask for it.
 //
-// The world is closed: a request either names something that the configuration knows, or it is not
-// found. The order:
+// Pure: no names are resolved, nothing is dialled. The world is closed: a request either names
+// something that the configuration knows, or it is not found. The order:
 //
-//   1. ns          ?ns=ghcr.io: containerd's and others' word for the registry of the image's name.
-//   2. prefix      /v2/ghcr.io/acme/tool: the first component is a registry's name.
-//   3. host        Host or SNI: a client that was led here by DNS, or a wildcard name of a proxy
-//   before us.
-//   4. destination zot's mapping: destination + prefix pattern, over all registries in order.
-//   5. bare        /v2/library/debian at our own name: docker's registry-mirrors; weir.bareUpstream
-//   says whose it is.
+//   1. ns           ?ns=ghcr.io: the registry of the image's name, as containerd says it.
+//   2. prefix       /v2/ghcr.io/acme/tool: the first component is a registry's name.
+//   3. host         Host or SNI: a client that DNS led here.
+//   4. destination  zot's mapping: destination + prefix pattern, over all registries in order.
+//   5. host         weir.hosts.default, if it is given, for a Host that isn't weir's own name.
+//   6. bare         /v2/library/debian at our own name, as docker's registry-mirrors ask;
+//                   weir.bareUpstream says whose it is.
 //
 // Names come from weir.hosts if it is given, else from the hosts of the upstreams' URLs; the
 // aliases of Docker Hub are one name. With one-part names at Hub "debian" means "library/debian",

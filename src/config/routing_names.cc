@@ -147,10 +147,12 @@ const Named* Names::find(std::string_view name, Use use) const {
             if (const Named* named = wildcard(alias)) return named;
         }
     }
-    // The table's default is for names that DNS led here; ?ns= and a path say what they mean.
-    const bool foreign = parsed.host.find('.') != std::string::npos && !is_own(name);
-    if (use == Use::host && fallback_ && foreign) return &*fallback_;
     return nullptr;
+}
+
+const Named* Names::fallback(std::string_view host) const {
+    const bool foreign = parse_host_port(host).host.find('.') != std::string::npos && !is_own(host);
+    return fallback_ && foreign ? &*fallback_ : nullptr;
 }
 
 bool Names::is_own(std::string_view host) const {

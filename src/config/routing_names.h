@@ -30,6 +30,8 @@ public:
 
     // nullptr: not known, or not for this use.
     const Named* find(std::string_view name, Use) const;
+    // weir.hosts.default, for a Host that is neither weir's own name nor an address.
+    const Named* fallback(std::string_view host) const;
     // weir's own name, or an address: never an upstream's, unless it is listed.
     bool is_own(std::string_view host) const;
     std::vector<std::string> all() const;

@@ -195,10 +195,10 @@ void read_driver(Storage& storage, const Value& value, Reading& reading) {
         storage.driver.clear();
         return;
     }
-    reading.warn(
+    reading.strict(
         value.line,
-        fmt::format("storage driver \"{}\" is not supported yet: blobs are kept on the disk at "
-                    "storage.rootDirectory",
+        fmt::format("storage driver \"{}\" is not supported yet (--lenient keeps blobs on the disk "
+                    "at storage.rootDirectory)",
                     storage.driver));
 }
 
