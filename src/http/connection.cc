@@ -94,6 +94,10 @@ void Connection::fire() {
     arm(std::min(until, now + (soon ? kShortTick : kTick)));
 }
 
+void Connection::tick_soon() {
+    if (const TimePoint soon = loop().now() + kShortTick; soon < armed_) arm(soon);
+}
+
 void Connection::leave(Gone why) {
     if (gone_ == Gone::no) gone_ = why;
     nudge();

@@ -48,6 +48,8 @@ public:
     Task<bool> wait(Io::Kind kind);
     // moved, ended (closed by the peer) or broken; wait_read after a nudge().
     Task<Io> read(std::span<char> into);
+    // Makes the next on_tick() come within a second.
+    void tick_soon();
     // Lets the loop's other work have a turn.
     Task<> yield();
 

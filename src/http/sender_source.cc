@@ -112,6 +112,7 @@ void Sender::flush_while_waiting() {
         const Step step = sender->push({}, false);
         if (step == Step::broken) sender->connection_.leave(Connection::Gone::broken);
         if (step == Step::sent) sender->note_first_byte();
+        sender->connection_.tick_soon();
     });
 }
 

@@ -187,14 +187,19 @@ TEST(Drain, lets_a_running_answer_end) {
     Client client(server.port());
     client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\nGET /never HTTP/1.1\r\nHost: h\r\n\r\n");
     gate.await_waiter();
+    Client idle_there(server.port());
+    Client idle_here(server.port());
+    server.await_connections(3);
     auto drained = std::async(std::launch::async, [&] { return server.drain(); });
-    Client idle(server.port());
+    EXPECT_TRUE(idle_there.ends());
+    EXPECT_TRUE(idle_here.ends());
     gate.open();
     const auto reply = client.reply();
     EXPECT_TRUE(reply.complete);
     EXPECT_TRUE(reply.body == file.bytes());
+    EXPECT_TRUE(client.ends()) << "nothing is answered after the drain began";
+    client.close();
     EXPECT_EQ(drained.get(), 0u);
-    EXPECT_TRUE(client.ends());
 }
 
 TEST(Drain, cuts_what_is_still_running_at_the_deadline) {
