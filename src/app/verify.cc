@@ -33,7 +33,9 @@ const char* status_name(config::Status status) {
 void check_credentials(config::Report& report) {
     if (!report.ok()) return;
     try {
-        (void)config::Credentials::load(*report.config);
+        const auto credentials = config::Credentials::load(*report.config);
+        for (const std::string& warning : credentials.warnings())
+            report.problems.push_back({"", warning, 0, false});
     } catch (const Failure& failure) {
         report.problems.push_back({"", failure.what(), 0, true});
         report.config.reset();
