@@ -168,6 +168,27 @@ void Credentials::add(std::string_view host, std::string_view pattern, int rank,
                         std::move(credential)});
 }
 
+// A broken file is no reason to stop: without it the pulls that need it fail, and say so.
+void Credentials::add_file(const std::string& path, int rank, bool zot) {
+    try {
+        auto text = read_file(posix_files(), path, kMaxCredentialFileBytes);
+        if (!text) {
+            if (zot)
+                warnings_.push_back(path +
+                                    ": extensions.sync.credentialsFile: there is no such file");
+            return;
+        }
+        // "quay.io/acme" is the organisation, or that very repository: "acme/**" matches "acme"
+        // too.
+        for (auto& each :
+             zot ? parse_zot_credentials(*text, path) : parse_docker_config(*text, path)) {
+            add(each.host, below(each.prefix), rank, std::move(each.credential));
+        }
+    } catch (const Failure& failure) {
+        warnings_.emplace_back(failure.what());
+    }
+}
+
 Credentials Credentials::load(const Config& config) {
     Credentials all;
     for (const Registry& registry : config.registries) {
@@ -188,26 +209,9 @@ Credentials Credentials::load(const Config& config) {
             }
         }
     }
-    if (!config.credentials_file.empty()) {
-        auto text = read_file(posix_files(), config.credentials_file, kMaxCredentialFileBytes);
-        if (!text)
-            refuse(config.credentials_file,
-                   "extensions.sync.credentialsFile: there is no such file");
-        for (auto& each : parse_zot_credentials(*text, config.credentials_file)) {
-            all.add(each.host, "**", zot_file, std::move(each.credential));
-        }
-    }
+    if (!config.credentials_file.empty()) all.add_file(config.credentials_file, zot_file, true);
     int rank = docker_file;
-    for (const std::string& path : config.docker_config_files) {
-        auto text = read_file(posix_files(), path, kMaxCredentialFileBytes);
-        if (!text) continue;
-        for (auto& each : parse_docker_config(*text, path)) {
-            // "quay.io/acme" is the organisation, or that very repository: "acme/**" matches "acme"
-            // too.
-            all.add(each.host, below(each.prefix), rank, std::move(each.credential));
-        }
-        ++rank;
-    }
+    for (const std::string& path : config.docker_config_files) all.add_file(path, rank++, false);
     for (const Registry& registry : config.registries) {
         if (!registry.settings.anonymous) continue;
         for (const std::string& text : registry.urls) {

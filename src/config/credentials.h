@@ -37,9 +37,10 @@ class Credentials {
 public:
     Credentials() = default;
 
-    // Reads every file that `config` names. Docker's files may be missing; zot's credentials file,
-    // a password file and a password variable may not: Failure{config_invalid}.
-    // An upstream that is to be asked anonymously has none.
+    // Reads every file that `config` names. Docker's files may be missing. A credentials file of
+    // zot that is missing or broken is a warning, as in zot. A password file or variable of ours
+    // that is missing is Failure{config_invalid}. An upstream that is to be asked anonymously has
+    // none.
     static Credentials load(const Config& config);
 
     // `host_port` as in the registry's URL ("ghcr.io", "reg.lab:5000"; the port may be left out
@@ -52,6 +53,9 @@ public:
 
     size_t size() const { return entries_.size(); }
 
+    // What load() passed over, for the log; without secrets.
+    const std::vector<std::string>& warnings() const { return warnings_; }
+
 private:
     struct Entry {
         std::string host;    // lower case, Hub as docker.io, the usual ports dropped
@@ -61,7 +65,9 @@ private:
         Credential credential;
     };
     void add(std::string_view host, std::string_view pattern, int rank, Credential);
+    void add_file(const std::string& path, int rank, bool zot);
     std::vector<Entry> entries_;
+    std::vector<std::string> warnings_;
 };
 
 // One file each, for tests and for add-ons. Failure{config_invalid} on nonsense, never with a

@@ -137,9 +137,22 @@ TEST(Credentials, an_anonymous_upstream_has_none) {
     EXPECT_EQ(who(all, "ghcr.io"), "g:2");
 }
 
-TEST(Credentials, missing_files_of_docker_are_no_error_and_missing_files_of_ours_are) {
-    EXPECT_EQ(Credentials::load(with_files("", {"/nonexistent/config.json"})).size(), 0u);
-    EXPECT_THROW(Credentials::load(with_files("/nonexistent/auth.json")), Failure);
+TEST(Credentials, missing_files_of_docker_are_usual_and_a_missing_file_of_zots_is_a_warning) {
+    const Credentials docker = Credentials::load(with_files("", {"/nonexistent/config.json"}));
+    EXPECT_EQ(docker.size(), 0u);
+    EXPECT_TRUE(docker.warnings().empty());
+    const Credentials zot = Credentials::load(with_files("/nonexistent/auth.json"));
+    ASSERT_EQ(zot.warnings().size(), 1u);
+    EXPECT_NE(zot.warnings()[0].find("/nonexistent/auth.json"), std::string::npos);
+}
+
+TEST(Credentials, a_broken_file_does_not_hide_the_others) {
+    const Credentials all = Credentials::load(with_files(
+        file("broken.json", R"({"ghcr.io": "hunter2"})"),
+        {file("good.json", R"({"auths": {"quay.io": {"username": "q", "password": "1"}}})")}));
+    EXPECT_EQ(who(all, "quay.io"), "q:1");
+    ASSERT_EQ(all.warnings().size(), 1u);
+    EXPECT_EQ(all.warnings()[0].find("hunter2"), std::string::npos);
 }
 
 TEST(Credentials, nonsense_is_refused_without_telling_secrets) {
