@@ -90,21 +90,22 @@ public:
     virtual std::optional<BlobRow> find_blob(const oci::Digest&) = 0;
     // Inserts the row, links it to `repository` (when not empty) and drops the staging row of the
     // digest, at once. An existing row of that digest is kept and the call returns false: the
-    // caller then discards its file.
+    // caller then discards its file. The link is made and the staging row dropped all the same.
     virtual bool put_blob(const BlobRow&, std::string_view repository) = 0;
-    // Only if the row still has that generation.
+    // Only if the row still has that generation. Links stay: it may be asked for again.
     virtual bool remove_blob(const oci::Digest&, uint64_t generation) = 0;
 
     // Manifests.
     virtual std::optional<ManifestRow> find_manifest(const oci::Digest&) = 0;
     // Inserts (or keeps) the manifest, links it and every digest in `references` to `repository`,
-    // and points `tag` (when not empty) at it, at once.
+    // and points `tag` (when not empty) at it, checked at the row's `created`, at once.
     virtual void put_manifest(const ManifestRow&, std::string_view repository,
                               std::span<const oci::Digest> references, std::string_view tag) = 0;
     virtual bool remove_manifest(const oci::Digest&) = 0;
 
     // Tags.
     virtual std::optional<TagRow> find_tag(std::string_view repository, std::string_view tag) = 0;
+    // The repository exists from then on; the digest is not linked to it.
     virtual void put_tag(std::string_view repository, std::string_view tag, const TagRow&) = 0;
     virtual bool remove_tag(std::string_view repository, std::string_view tag) = 0;
     // Sorted bytewise, after `last`, at most `limit`.
@@ -116,7 +117,7 @@ public:
     virtual void link(std::string_view repository, const oci::Digest&) = 0;
     virtual std::vector<std::string> repositories(std::string_view last, size_t limit) = 0;
 
-    // Remembered lists.
+    // Remembered lists: of each repository the latest so many, the oldest are forgotten.
     virtual std::optional<ListRow> find_list(std::string_view repository, std::string_view kind,
                                              std::string_view query) = 0;
     virtual void put_list(std::string_view repository, std::string_view kind,
@@ -130,7 +131,7 @@ public:
 
     // A number never given before, also not before a restart.
     virtual uint64_t next_generation() = 0;
-    // Access times of blobs and manifests; unknown digests are ignored.
+    // Access times of blobs and manifests; they only move forward, unknown digests are ignored.
     virtual void touch(std::span<const Touch>) = 0;
     // Kept in counters: constant time.
     virtual Usage usage() = 0;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/failure.h"
+#include "base/log.h"
 
 namespace weir::store {
 namespace {
@@ -33,7 +34,8 @@ public:
         // before.
         try {
             if (!parent_path(root_).empty()) files_.sync_directory(parent_path(root_));
-        } catch (const Failure&) {
+        } catch (const Failure& failure) {
+            log::debug("store", "not synced at start: {}", failure.what());
         }
     }
 

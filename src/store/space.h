@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -27,13 +28,15 @@ public:
     class Reservation {
     public:
         Reservation() = default;
-        Reservation(Reservation&&) noexcept = default;
+        Reservation(Reservation&& other) noexcept
+            : state_(std::move(other.state_)), bytes_(std::exchange(other.bytes_, 0)) {}
         Reservation& operator=(Reservation&&) noexcept;
         ~Reservation();  // gives back what is left
         uint64_t bytes() const { return bytes_; }
         // The bytes are stored now: they count as used for good.
         void keep();
-        // Only so many of them are (at most bytes()); the rest is given back when the reservation dies.
+        // Only so many of them are (at most bytes()); the rest is given back when the reservation
+        // dies.
         void keep_part(uint64_t bytes);
 
     private:

@@ -100,9 +100,9 @@ private:
     const SqliteOptions options_;
     const bool in_memory_;
 
+    std::atomic<int> log_pages_{0};  // the writer's hook sets it
     std::mutex writer_mutex_;
     std::unique_ptr<Connection> writer_;
-    std::atomic<int> log_pages_{0};
 
     std::mutex readers_mutex_;
     std::condition_variable reader_free_;

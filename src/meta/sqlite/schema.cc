@@ -133,9 +133,12 @@ constexpr std::array kSteps = {kFirst};
 
 // The file's version; 0 is a new file.
 int64_t checked_version(Connection& connection) {
+    // One view of all three: another process may be making the tables just now.
+    connection.execute("SAVEPOINT version");
     const int64_t application = connection.number("PRAGMA application_id");
     const int64_t version = connection.number("PRAGMA user_version");
     const int64_t objects = connection.number("SELECT count(*) FROM sqlite_schema");
+    connection.execute("RELEASE version");
     if (application == 0 && version == 0 && objects == 0) return 0;
     if (application != kApplicationId || version < 1)
         throw Failure(Kind::io,

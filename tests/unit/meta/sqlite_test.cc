@@ -239,6 +239,24 @@ TEST(Sqlite, two_processes_on_one_file_share_it_and_never_a_generation) {
     EXPECT_EQ(two->find_blob(digest_of(1))->generation, 5u);
 }
 
+TEST(Sqlite, many_who_open_a_new_file_at_once_all_get_it) {
+    for (int round = 0; round < 10; ++round) {
+        TemporaryDirectory directory;
+        std::atomic<int> opened{0};
+        std::vector<std::jthread> threads;
+        for (uint64_t t = 0; t < 6; ++t) {
+            threads.emplace_back([&, t] {
+                auto db = open_sqlite({directory / "meta.db"});
+                db->put_blob(blob_row(t + 1), "a/b");
+                ++opened;
+            });
+        }
+        threads.clear();
+        EXPECT_EQ(opened, 6);
+        EXPECT_EQ(open_sqlite({directory / "meta.db"})->usage().blobs, 6u);
+    }
+}
+
 TEST(Sqlite, remembered_lists_of_a_repository_are_bounded_and_the_oldest_go) {
     auto db = open_sqlite({":memory:"});
     for (int i = 0; i < 1100; ++i)

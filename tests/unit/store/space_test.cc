@@ -57,6 +57,20 @@ TEST(Space, a_dropped_reservation_is_given_back_and_a_kept_one_is_used) {
     EXPECT_TRUE(w.space.reserve(900));
 }
 
+TEST(Space, what_is_kept_of_a_reservation_is_used_and_the_rest_is_given_back) {
+    World w({.max_bytes = 1000, .min_free_bytes = 0});
+    {
+        auto reservation = w.space.reserve(800);
+        ASSERT_TRUE(reservation);
+        reservation->keep_part(300);
+        EXPECT_EQ(reservation->bytes(), 500u);
+        EXPECT_EQ(w.space.used(), 300u);
+        EXPECT_EQ(w.space.reserved(), 500u);
+    }
+    EXPECT_EQ(w.space.used(), 300u);
+    EXPECT_EQ(w.space.reserved(), 0u);
+}
+
 TEST(Space, a_moved_reservation_counts_once) {
     World w({.max_bytes = 1000, .min_free_bytes = 0});
     Space::Reservation outer;
