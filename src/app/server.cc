@@ -115,7 +115,6 @@ int serve(const ServeArguments& arguments) {
     http::Listener listener(listener_options(*config), loops, pool, front);
     front.set_sources({.cache = &cache,
                        .upstreams = [&] { return upstreams.status(); },
-                       .connections = [&] { return listener.connections(); },
                        .used_bytes = [&] { return space.used() + space.reserved(); }});
 
     LoopsRun running(loops);

@@ -67,24 +67,12 @@ void set_cache_gauges(const cache::Snapshot& snapshot) {
 void set_upstream_gauges(const std::vector<upstream::Status>& upstreams) {
     for (const auto& status : upstreams) {
         const metrics::Labels labels = {{"upstream", status.name}};
-        set("weir_upstream_requests_running", "Requests to an upstream under way",
-            static_cast<double>(status.in_use), labels);
         set("weir_upstream_requests_waiting", "Requests that wait for a place",
             static_cast<double>(status.waiting), labels);
-        if (status.limit)
-            set("weir_upstream_ratelimit_limit", "The upstream's limit, as it said last",
-                static_cast<double>(*status.limit), labels);
-        if (status.remaining)
-            set("weir_upstream_ratelimit_remaining", "What is left of it, as it said last",
-                static_cast<double>(*status.remaining), labels);
         for (const auto& [host, state] : status.mirrors)
             set("weir_upstream_mirror_usable", "1: asked in its turn; 0: left alone for now",
                 state == "closed" ? 1 : 0, {{"upstream", status.name}, {"mirror", host}});
     }
-}
-
-void set_connections(size_t connections) {
-    set("weir_connections", "Connections of clients", static_cast<double>(connections));
 }
 
 void set_used_bytes(uint64_t bytes) {

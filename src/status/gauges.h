@@ -12,7 +12,6 @@ namespace weir::status {
 void set_build_info(const std::string& version);
 void set_cache_gauges(const cache::Snapshot&);
 void set_upstream_gauges(const std::vector<upstream::Status>&);
-void set_connections(size_t);
 void set_used_bytes(uint64_t);
 // Memory, files and start time, under Prometheus' usual names. Blocks on /proc.
 void set_process_gauges();

@@ -68,7 +68,6 @@ Task<http::Response> Status::metrics() {
         set_cache_gauges(snapshot);
     }
     if (sources_.upstreams) set_upstream_gauges(sources_.upstreams());
-    if (sources_.connections) set_connections(sources_.connections());
     if (sources_.used_bytes) set_used_bytes(sources_.used_bytes());
     // The text is long; the loop has better things to do.
     auto text = co_await pool_.run([] {

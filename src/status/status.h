@@ -28,7 +28,6 @@ public:
     struct Sources {
         cache::Cache* cache = nullptr;
         std::function<std::vector<upstream::Status>()> upstreams;
-        std::function<size_t()> connections;
         std::function<uint64_t()> used_bytes;  // on disk, of blobs and staging
     };
 
