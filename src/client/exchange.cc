@@ -5,12 +5,15 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 
 #include "base/text.h"
 #include "client/guard.h"
 
 namespace weir::client {
 namespace {
+
+constexpr long kUploadBufferBytes = 256 * 1024;
 
 TimePoint now() {
     return system_clock().now();
@@ -97,6 +100,8 @@ void Exchange::set_request() {
     set(easy_, CURLOPT_HTTPHEADER, lines_);
     if (call_.method == "HEAD") {
         set(easy_, CURLOPT_NOBODY, 1L);
+    } else if (call_.upload) {
+        set_upload();
     } else if (call_.method == "GET" && call_.body.empty()) {
         set(easy_, CURLOPT_HTTPGET, 1L);
     } else {
@@ -114,6 +119,17 @@ void Exchange::set_request() {
     set(easy_, CURLOPT_OPENSOCKETFUNCTION, &Exchange::on_socket);
     set(easy_, CURLOPT_OPENSOCKETDATA, static_cast<void*>(this));
     set(easy_, CURLOPT_PRIVATE, static_cast<void*>(this));
+}
+
+void Exchange::set_upload() {
+    set(easy_, CURLOPT_UPLOAD, 1L);
+    set(easy_, CURLOPT_CUSTOMREQUEST, call_.method.c_str());
+    set(easy_, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(call_.upload_bytes));
+    set(easy_, CURLOPT_READFUNCTION, &Exchange::on_upload);
+    set(easy_, CURLOPT_READDATA, static_cast<void*>(this));
+    set(easy_, CURLOPT_SEEKFUNCTION, &Exchange::on_rewind);
+    set(easy_, CURLOPT_SEEKDATA, static_cast<void*>(this));
+    if (call_.bulk) set(easy_, CURLOPT_UPLOAD_BUFFERSIZE, kUploadBufferBytes);
 }
 
 void Exchange::set_network(const Workshop& workshop) {
@@ -177,7 +193,8 @@ int Exchange::on_request_ready(void* self, char* address, char*, int, int) {
         }
     }
     exchange.phase_ = Phase::sent;
-    exchange.alarms_->set(&exchange, now() + exchange.call_.timeouts.response);
+    exchange.last_sent_ = now();
+    exchange.alarms_->set(&exchange, exchange.head_due());
     return CURL_PREREQFUNC_OK;
 }
 
@@ -187,12 +204,47 @@ size_t Exchange::on_header_line(char* data, size_t size, size_t count, void* sel
     return exchange.take_line(std::string_view(data, bytes)) ? bytes : 0;
 }
 
+size_t Exchange::on_upload(char* into, size_t size, size_t count, void* self) {
+    return static_cast<Exchange*>(self)->give_upload(
+        std::as_writable_bytes(std::span(into, size * count)));
+}
+
+int Exchange::on_rewind(void* self, curl_off_t offset, int origin) {
+    if (origin != SEEK_SET || offset < 0) return CURL_SEEKFUNC_CANTSEEK;
+    static_cast<Exchange*>(self)->upload_offset_ = static_cast<uint64_t>(offset);
+    return CURL_SEEKFUNC_OK;
+}
+
 size_t Exchange::on_body(char* data, size_t size, size_t count, void* self) {
     auto& exchange = *static_cast<Exchange*>(self);
     if (exchange.paused_) return CURL_WRITEFUNC_PAUSE;  // libcurl keeps this piece until resume()
     const size_t bytes = size * count;
     const auto piece = std::as_bytes(std::span(data, bytes));
     return exchange.take_data(piece) ? bytes : CURL_WRITEFUNC_ERROR;
+}
+
+size_t Exchange::give_upload(std::span<std::byte> into) {
+    last_sent_ = now();
+    const uint64_t left = call_.upload_bytes - std::min(upload_offset_, call_.upload_bytes);
+    if (left == 0) return 0;
+    try {
+        const size_t wanted = static_cast<size_t>(std::min<uint64_t>(left, into.size()));
+        const size_t bytes = call_.upload->read(upload_offset_, into.first(wanted));
+        upload_offset_ += bytes;
+        if (bytes > 0) return bytes;
+        end_as(End::stopped, fmt::format("the upload ends {} bytes early", left));
+    } catch (const std::exception& error) {
+        end_as(End::stopped, error.what());
+    } catch (...) {
+        end_as(End::stopped, "an unknown exception");
+    }
+    return CURL_READFUNC_ABORT;
+}
+
+// Before the head of the answer: when it, or the next read of the upload, must have come.
+TimePoint Exchange::head_due() const {
+    return last_sent_ +
+           (uploading() ? Duration(call_.timeouts.stall) : Duration(call_.timeouts.response));
 }
 
 bool Exchange::take_line(std::string_view line) {
@@ -287,6 +339,14 @@ CURLcode Exchange::resume() {
 
 bool Exchange::on_alarm(TimePoint at) {
     const auto& timeouts = call_.timeouts;
+    if (phase_ == Phase::sent && call_.upload && head_due() > at) {
+        alarms_->set(this, head_due());
+        return false;
+    }
+    if (phase_ == Phase::sent && uploading()) {
+        end_as(End::timeout, fmt::format("nothing could be sent for {} s", timeouts.stall.count()));
+        return true;
+    }
     if (phase_ != Phase::body) {
         end_as(End::timeout, fmt::format("no answer within {} ms", timeouts.response.count()));
         return true;
@@ -359,6 +419,7 @@ void Exchange::finish(CURLcode code) {
     if (alarms_) alarms_->clear(this);
     if (easy_) curl_easy_cleanup(std::exchange(easy_, nullptr));
     sink_.reset();
+    call_.upload.reset();
     setter_.set(std::move(reply_));
 }
 

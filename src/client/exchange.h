@@ -58,13 +58,19 @@ private:
     enum class Phase { connecting, sent, body };
 
     static size_t on_header_line(char* data, size_t size, size_t count, void* self);
+    static size_t on_upload(char* into, size_t size, size_t count, void* self);
+    static int on_rewind(void* self, curl_off_t offset, int origin);
     static size_t on_body(char* data, size_t size, size_t count, void* self);
     static int on_request_ready(void* self, char* address, char*, int, int);
     static curl_socket_t on_socket(void* self, curlsocktype, curl_sockaddr*);
 
     void set_request();
+    void set_upload();
     void set_network(const Workshop&);
     bool set_fields();
+    size_t give_upload(std::span<std::byte> into);
+    bool uploading() const { return call_.upload && upload_offset_ < call_.upload_bytes; }
+    TimePoint head_due() const;
     bool take_line(std::string_view line);
     bool take_head();
     bool take_data(std::span<const std::byte>);
@@ -88,6 +94,8 @@ private:
     bool paused_ = false;
     TimePoint started_{};
     size_t head_bytes_ = 0;
+    uint64_t upload_offset_ = 0;
+    TimePoint last_sent_{};  // the request's last sign of life
     ReplyEnd reply_;
     std::optional<End> verdict_;  // what we decided ourselves; wins over libcurl's word
     std::string detail_;

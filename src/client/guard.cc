@@ -109,6 +109,8 @@ bool is_loopback_host(std::string_view host) {
 
 bool allowed(const Guard& guard, AddressKind kind) {
     if (kind == AddressKind::ordinary) return true;
+    if (kind == AddressKind::link_local || kind == AddressKind::metadata)
+        return guard.allow_metadata;
     return kind == AddressKind::loopback && (!guard.enabled || guard.allow_loopback);
 }
 

@@ -31,8 +31,8 @@ AddressKind classify(const sockaddr*);
 std::optional<AddressKind> classify_host(std::string_view host);
 bool is_loopback_host(std::string_view host);
 
-// Loopback needs Guard::allow_loopback or a guard that is off; everything but ordinary and loopback
-// is refused always.
+// Loopback needs Guard::allow_loopback or a guard that is off, link-local and metadata addresses
+// need Guard::allow_metadata; the other kinds but ordinary are refused always.
 bool allowed(const Guard&, AddressKind);
 
 }  // namespace weir::client

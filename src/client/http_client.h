@@ -36,10 +36,11 @@ struct ReplyHead {
 };
 
 // Which addresses a call may reach, checked when the address is known, after name resolution, so that no name can be
-// turned against us later. Link-local and metadata addresses are never allowed.
+// turned against us later.
 struct Guard {
     bool enabled = true;          // false: the operator configured exactly this host
     bool allow_loopback = false;  // the upstream itself is configured on a loopback address
+    bool allow_metadata = false;  // link-local too: only to ask for this machine's own credentials
 };
 
 struct Tls {
@@ -82,6 +83,16 @@ public:
     virtual void cancel() = 0;
 };
 
+// The body of a request, read on a transfer thread while it is sent. Calls never overlap; a connection that turned out
+// to be dead starts again at 0.
+class UploadSource {
+public:
+    virtual ~UploadSource() = default;
+    // Fills `into` from `offset` on, as far as there are bytes; never asked beyond Call::upload_bytes. An exception, or
+    // no byte where there must be one, ends the call as stopped.
+    virtual size_t read(uint64_t offset, std::span<std::byte> into) = 0;
+};
+
 struct Call {
     std::string method = "GET";
     std::string url;
@@ -89,6 +100,10 @@ struct Call {
     // An "Authorization" value; kept apart so that it is never logged or sent to another host by mistake.
     Secret authorization;
     std::string body;
+    // Instead of `body`: exactly upload_bytes of it are sent. While they are, each read must follow the one before within
+    // Timeouts::stall; Timeouts::response counts from the last one.
+    std::shared_ptr<UploadSource> upload;
+    uint64_t upload_bytes = 0;
     Timeouts timeouts;
     Tls tls;
     Guard guard;

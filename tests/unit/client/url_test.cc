@@ -129,6 +129,14 @@ TEST(Guard, loopback_needs_leave_and_link_local_is_never_allowed) {
     }
 }
 
+TEST(Guard, only_a_question_for_our_own_credentials_reaches_link_local) {
+    const Guard credentials{.allow_metadata = true};
+    EXPECT_TRUE(allowed(credentials, AddressKind::metadata));
+    EXPECT_TRUE(allowed(credentials, AddressKind::link_local));
+    EXPECT_FALSE(allowed(credentials, AddressKind::loopback));
+    EXPECT_FALSE(allowed(credentials, AddressKind::multicast));
+}
+
 TEST(Proxy, no_proxy_takes_names_suffixes_ports_addresses_and_networks) {
     ProxyRules rules;
     rules.http = "http://plain:3128";
