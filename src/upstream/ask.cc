@@ -83,7 +83,7 @@ std::optional<Credential> Upstream::Impl::credential_for(const Site& site,
     return credentials(site.url.authority(), request.repository);
 }
 
-Task<Grant> Upstream::Impl::grant(const Site& site, Known known, const Request& request,
+Task<Grant> Upstream::Impl::grant(Site& site, Known known, const Request& request,
                                   TimePoint deadline) {
     auto credential = credential_for(site, request);
     if (known.bearer)
@@ -97,7 +97,7 @@ Task<Grant> Upstream::Impl::grant(const Site& site, Known known, const Request& 
     co_return grant;
 }
 
-Task<Grant> Upstream::Impl::bearer_grant(const Site& site, Known known, const Request& request,
+Task<Grant> Upstream::Impl::bearer_grant(Site& site, Known known, const Request& request,
                                          std::optional<Credential> credential, TimePoint deadline) {
     Grant grant;
     if (credential && credential->username.empty() && !credential->token.empty()) {
@@ -106,12 +106,14 @@ Task<Grant> Upstream::Impl::bearer_grant(const Site& site, Known known, const Re
     }
     auto realm = judge_realm(known.realm, site.url, options.trusted_hosts);
     if (!realm) {
-        log::warn("upstream", "{}: {}: {}", options.name, site.url.host, realm.error());
+        if (site.is_news(realm.error()))
+            log::warn("upstream", "{}: {}: {}", options.name, site.url.host, realm.error());
         co_return no_grant(Outcome::forbidden, realm.error());
     }
     if (credential && !realm->takes_credential) {
-        log::warn("upstream", "{}: the password for {} is not sent to {}, which is not trusted",
-                  options.name, site.url.host, realm->url.host);
+        if (site.is_news(realm->url.host))
+            log::warn("upstream", "{}: the password for {} is not sent to {}, which is not trusted",
+                      options.name, site.url.host, realm->url.host);
         credential.reset();
     }
     TokenWish wish;

@@ -41,10 +41,13 @@ struct Site {
 
     std::optional<Known> known() const;
     void learn(const Known&, Purpose);
+    // true the first time: what an operator needs to read only once.
+    bool is_news(const std::string& what);
 
 private:
     mutable std::mutex mutex_;
     std::optional<Known> known_;
+    std::string last_news_;
 };
 
 struct Request {
@@ -119,8 +122,8 @@ struct Upstream::Impl : std::enable_shared_from_this<Upstream::Impl> {
     client::Call make_call(const Site&, const Request&, const Grant&,
                            std::shared_ptr<client::Leash>, TimePoint deadline) const;
     std::optional<Known> challenge_of(const Site&, const client::Fields&, const Request&) const;
-    Task<Grant> grant(const Site&, Known, const Request&, TimePoint deadline);
-    Task<Grant> bearer_grant(const Site&, Known, const Request&, std::optional<Credential>,
+    Task<Grant> grant(Site&, Known, const Request&, TimePoint deadline);
+    Task<Grant> bearer_grant(Site&, Known, const Request&, std::optional<Credential>,
                              TimePoint deadline);
     std::optional<Credential> credential_for(const Site&, const Request&) const;
     Asked asked_of(const Site&, client::Followed, const AnswerSink&) const;

@@ -41,6 +41,8 @@ bool is_public_suffix(std::string_view domain) {
 
 bool same_family(std::string_view mirror_host, std::string_view realm_host) {
     if (client::classify_host(mirror_host) || client::classify_host(realm_host)) return false;
+    if (!is_public_suffix(mirror_host) && realm_host.ends_with(fmt::format(".{}", mirror_host)))
+        return true;
     const auto dot = mirror_host.find('.');
     if (dot == std::string_view::npos) return false;
     const auto parent = mirror_host.substr(dot + 1);

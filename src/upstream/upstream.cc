@@ -53,6 +53,11 @@ void Site::learn(const Known& known, Purpose purpose) {
     known_ = std::move(merged);
 }
 
+bool Site::is_news(const std::string& what) {
+    std::lock_guard lock(mutex_);
+    return std::exchange(last_news_, what) != what;
+}
+
 Upstream::Impl::Impl(Options o, client::HttpClient& h, Clock& c, Random& r, Credentials cr)
     : options(std::move(o)),
       http(h),
