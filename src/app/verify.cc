@@ -44,7 +44,8 @@ void check_credentials(config::Report& report) {
 
 std::vector<std::string> destinations(const config::Registry& registry) {
     std::vector<std::string> all;
-    for (std::string_view destination : config::Mapping(registry.content).destinations())
+    const config::Mapping mapping(registry.content);
+    for (std::string_view destination : mapping.destinations())
         all.push_back("/" + std::string(destination));
     return all;
 }

@@ -85,7 +85,7 @@ std::optional<std::string> Mapping::local_under(std::string_view destination,
     return {};
 }
 
-std::vector<std::string_view> Mapping::destinations() const {
+std::vector<std::string_view> Mapping::destinations() const& {
     std::vector<std::string_view> all;
     if (everything_) all.emplace_back("");
     for (const Rule& rule : rules_) all.push_back(rule.destination);

@@ -31,7 +31,8 @@ public:
                                            std::string_view upstream) const;
 
     // Destinations without outer slashes; "" is the root. Of no content: the root.
-    std::vector<std::string_view> destinations() const;
+    std::vector<std::string_view> destinations() const&;
+    std::vector<std::string_view> destinations() && = delete;
 
 private:
     struct Rule {

@@ -1,10 +1,15 @@
 // JSON by Boost.JSON's event parser, fed line by line so that every value knows its line; YAML by
 // yaml-cpp.
-#include <yaml-cpp/yaml.h>
+#include <yaml-cpp/eventhandler.h>
+#include <yaml-cpp/exceptions.h>
+#include <yaml-cpp/mark.h>
+#include <yaml-cpp/parser.h>
 
 #include <boost/json/basic_parser_impl.hpp>
 #include <charconv>
 #include <cmath>
+#include <map>
+#include <sstream>
 
 #include "base/text.h"
 #include "config/value.h"
@@ -126,11 +131,6 @@ std::string json_hint(std::string_view rest, json::error_code error) {
 // ---- YAML
 // -------------------------------------------------------------------------------------------------------------
 
-// Neither quoted nor tagged, so its type follows from its look.
-bool is_plain(const YAML::Node& node) {
-    return node.Tag() == "?" || node.Tag().empty();
-}
-
 // The core schema of YAML 1.2, as Go's yaml.v3 reads a value of no known type: yes, no, on, off
 // stay texts.
 Value scalar(const std::string& text, bool plain) {
@@ -177,48 +177,131 @@ Value scalar(const std::string& text, bool plain) {
     return value;
 }
 
-class YamlReader {
+// Builds the tree from the parser's events; throws ParseError at a limit. (YAML::LoadAll is not
+// used: it never returns on some texts with a closing bracket too many.)
+class YamlHandler : public YAML::EventHandler {
 public:
-    Value convert(const YAML::Node& node, size_t depth) {
-        const auto line = static_cast<uint32_t>(node.Mark().line + 1);
-        if (depth > kMaxDepth)
-            throw ParseError{fmt::format("nested deeper than {}", kMaxDepth), line, 0};
-        if (++count_ > kMaxValues)
-            throw ParseError{fmt::format("more than {} values", kMaxValues), line, 0};
-        Value value;
-        if (node.IsScalar()) {
-            value = scalar(node.Scalar(), is_plain(node));
-        } else if (node.IsSequence()) {
-            value.type = Value::Type::list;
-            for (const auto& item : node) value.items.push_back(convert(item, depth + 1));
-        } else if (node.IsMap()) {
-            value.type = Value::Type::map;
-            for (const auto& entry : node) add(value, entry.first, entry.second, depth);
-            for (const auto& merged : std::exchange(merges_, {})) merge(value, merged);
-        }
-        value.line = line;
-        return value;
+    Value root;
+    bool seen = false;
+
+    void OnDocumentStart(const YAML::Mark& mark) override {
+        if (seen) throw ParseError{"more than one YAML document", line_of(mark), 0};
+        seen = true;
     }
+    void OnDocumentEnd() override {}
+    void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+        leaf(Value(), mark, anchor);
+    }
+    void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                  const std::string& text) override {
+        // Neither quoted nor tagged: its type follows from its look.
+        const bool plain = tag == "?" || tag.empty();
+        leaf(scalar(text, plain), mark, anchor, plain && text == "<<");
+    }
+    void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+        auto known = anchors_.find(anchor);
+        if (known == anchors_.end())
+            throw ParseError{"an alias within its own anchor", line_of(mark), 0};
+        if (open_.size() + height(known->second.value) > kMaxDepth) {
+            throw ParseError{fmt::format("nested deeper than {}", kMaxDepth), line_of(mark), 0};
+        }
+        Value copy = known->second.value;
+        count(known->second.values, mark);
+        add(std::move(copy), mark);
+    }
+    void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
+                         YAML::EmitterStyle::value) override {
+        open(Value::Type::list, mark, anchor);
+    }
+    void OnSequenceEnd() override { close(); }
+    void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
+                    YAML::EmitterStyle::value) override {
+        open(Value::Type::map, mark, anchor);
+    }
+    void OnMapEnd() override { close(); }
 
 private:
-    void add(Value& map, const YAML::Node& key, const YAML::Node& item, size_t depth) {
-        const auto line = static_cast<uint32_t>(key.Mark().line + 1);
-        if (!key.IsScalar()) throw ParseError{"a key must be a text", line, 0};
-        // An item has merges of its own, which end with it.
-        auto outer = std::exchange(merges_, {});
-        Value value = convert(item, depth + 1);
-        merges_ = std::move(outer);
-        if (key.Scalar() == "<<" && is_plain(key)) {
-            if (value.is(Value::Type::list)) {
-                for (auto& each : value.items) merges_.push_back(std::move(each));
-            } else {
-                merges_.push_back(std::move(value));
-            }
+    static size_t height(const Value& value) {
+        size_t highest = 0;
+        for (const Value& item : value.items) highest = std::max(highest, height(item));
+        return highest + 1;
+    }
+
+    // A list or map that is being read.
+    struct Open {
+        Value value;
+        YAML::anchor_t anchor = 0;
+        size_t first = 0;         // values counted before it
+        bool key_next = true;     // of a map
+        bool merge_next = false;  // the key was <<
+        std::vector<Value> merges;
+    };
+    struct Anchored {
+        Value value;
+        size_t values = 0;
+    };
+
+    static uint32_t line_of(const YAML::Mark& mark) { return static_cast<uint32_t>(mark.line + 1); }
+
+    void count(size_t values, const YAML::Mark& mark) {
+        count_ += values;
+        if (count_ > kMaxValues)
+            throw ParseError{fmt::format("more than {} values", kMaxValues), line_of(mark), 0};
+    }
+    void leaf(Value value, const YAML::Mark& mark, YAML::anchor_t anchor, bool merge_key = false) {
+        count(1, mark);
+        value.line = line_of(mark);
+        if (anchor) anchors_[anchor] = {value, 1};
+        add(std::move(value), mark, merge_key);
+    }
+    void open(Value::Type type, const YAML::Mark& mark, YAML::anchor_t anchor) {
+        if (open_.size() > kMaxDepth) {
+            throw ParseError{fmt::format("nested deeper than {}", kMaxDepth), line_of(mark), 0};
+        }
+        Open& made = open_.emplace_back();
+        made.first = count_;
+        made.anchor = anchor;
+        made.value.type = type;
+        made.value.line = line_of(mark);
+        count(1, mark);
+    }
+    void close() {
+        Open done = std::move(open_.back());
+        open_.pop_back();
+        for (const Value& merged : done.merges) merge(done.value, merged);
+        if (done.anchor) anchors_[done.anchor] = {done.value, count_ - done.first};
+        YAML::Mark mark;
+        mark.line = static_cast<int>(done.value.line) - 1;
+        add(std::move(done.value), mark);
+    }
+    void add(Value value, const YAML::Mark& mark, bool merge_key = false) {
+        if (open_.empty()) {
+            root = std::move(value);
             return;
         }
-        value.line = line;
-        map.keys.push_back(key.Scalar());
-        map.items.push_back(std::move(value));
+        Open& parent = open_.back();
+        if (parent.value.is(Value::Type::list)) {
+            parent.value.items.push_back(std::move(value));
+        } else if (parent.key_next) {
+            auto name = weak_text(value);
+            if (!name) throw ParseError{"a key must be a text", line_of(mark), 0};
+            // As it is written: a key "true" or "5000" is a text.
+            parent.merge_next = merge_key;
+            parent.key_next = false;
+            parent.value.keys.push_back(value.text.empty() ? *name : value.text);
+        } else {
+            parent.key_next = true;
+            if (!parent.merge_next) {
+                parent.value.items.push_back(std::move(value));
+                return;
+            }
+            parent.value.keys.pop_back();
+            if (value.is(Value::Type::list)) {
+                for (Value& each : value.items) parent.merges.push_back(std::move(each));
+            } else {
+                parent.merges.push_back(std::move(value));
+            }
+        }
     }
 
     // What the map itself says comes first.
@@ -232,7 +315,8 @@ private:
     }
 
     size_t count_ = 0;
-    std::vector<Value> merges_;
+    std::vector<Open> open_;
+    std::map<YAML::anchor_t, Anchored> anchors_;
 };
 
 }  // namespace
@@ -270,13 +354,13 @@ std::expected<Value, ParseError> parse_json(std::string_view text) {
 
 std::expected<Value, ParseError> parse_yaml(std::string_view text) {
     try {
-        const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
-        if (documents.empty()) return std::unexpected(ParseError{"the file is empty", 1, 1});
-        if (documents.size() > 1) {
-            const auto line = static_cast<uint32_t>(documents[1].Mark().line + 1);
-            return std::unexpected(ParseError{"more than one YAML document", line, 1});
-        }
-        return YamlReader().convert(documents[0], 0);
+        std::istringstream stream{std::string(text)};
+        YAML::Parser parser(stream);
+        YamlHandler handler;
+        if (!parser.HandleNextDocument(handler))
+            return std::unexpected(ParseError{"the file is empty", 1, 1});
+        parser.HandleNextDocument(handler);
+        return std::move(handler.root);
     } catch (const YAML::Exception& error) {
         return std::unexpected(ParseError{fmt::format("not YAML: {}", error.msg),
                                           static_cast<uint32_t>(error.mark.line + 1),

@@ -151,7 +151,8 @@ void check_settings(const UpstreamSettings& settings, Reading& reading) {
 }
 
 bool has_destination(const Registry& registry, std::string_view destination) {
-    const auto all = Mapping(registry.content).destinations();
+    const Mapping mapping(registry.content);
+    const auto all = mapping.destinations();
     return std::ranges::find(all, destination) != all.end();
 }
 

@@ -239,7 +239,9 @@ Resolution Routing::Impl::resolve(const Target& target, const Trace& trace) cons
         return named(*name, repository, Via::host, trace);
     }
 
-    if (const Named* name = bare_name()) {
+    // A registry's name that isn't known is no organisation of the one that serves bare names.
+    const bool foreign = slash != std::string_view::npos && looks_like_registry(first);
+    if (const Named* name = foreign ? nullptr : bare_name()) {
         trace.say("bare: {} serves names without a registry", name->name);
         return named(*name, repository, Via::bare, trace);
     }

@@ -114,10 +114,8 @@ TEST(RoutingDefaults, an_unknown_host_is_weir_itself) {
     EXPECT_EQ(w.at("", "ghcr.io/acme/x"), "ghcr.io/acme/x <- ghcr.io:acme/x by prefix");
 }
 
-TEST(RoutingDefaults, an_unknown_prefix_is_a_repository_of_docker_hub_at_most) {
-    // Hub has no such organisation and says so; nothing of the name is ever dialled.
-    EXPECT_EQ(public_world().to("evil.example/acme/x"),
-              "docker.io/evil.example/acme/x <- docker.io:evil.example/acme/x by bare");
+TEST(RoutingDefaults, an_unknown_registry_as_prefix_is_not_found) {
+    EXPECT_EQ(public_world().to("evil.example/acme/x"), "not found");
 }
 
 TEST(RoutingDefaults, a_registry_name_alone_is_no_repository_there) {

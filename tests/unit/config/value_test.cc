@@ -116,6 +116,25 @@ TEST(Value, yaml_of_two_documents_is_refused) {
     EXPECT_FALSE(parse_yaml("a: [1\n"));
 }
 
+TEST(Value, yaml_aliases_do_not_deepen_without_bound) {
+    std::string tower = "a0: &a0 [x]\n";
+    for (int i = 1; i < 40; ++i) tower += fmt::format("a{0}: &a{0} [*a{1}]\n", i, i - 1);
+    EXPECT_NE(parse_yaml(tower).error().what.find("deeper"), std::string::npos);
+}
+
+// yaml-cpp's own loader never came back from these.
+TEST(Value, yaml_with_a_bracket_too_many_ends) {
+    EXPECT_FALSE(parse_yaml("{a: 1}]}"));
+    EXPECT_FALSE(parse_yaml(R"({"a":{"b":1},"c":{}}},"d":[1]})"));
+    EXPECT_FALSE(parse_yaml("]"));
+    EXPECT_FALSE(parse_yaml("a: &x [*x]\n"));
+}
+
+TEST(Value, yaml_keys_are_texts_as_they_are_written) {
+    const Value value = yaml("true: 1\n0x10: 2\n5.50: 3\n");
+    EXPECT_EQ(value.keys, (std::vector<std::string>{"true", "0x10", "5.50"}));
+}
+
 TEST(Value, the_extension_says_the_format) {
     EXPECT_TRUE(parse_file("/etc/c.yaml", "a: 1"));
     EXPECT_TRUE(parse_file("/etc/c.YML", "a: 1"));
