@@ -79,7 +79,10 @@ void point(Call& call, const Url& first, const Guard& guard, const Url& at, cons
         call.tls.client_key.clear();
     }
     call.guard = guard;
-    if (to.host != first.host) call.guard.enabled = !trusted(rules, to);
+    if (to.host != first.host) {
+        call.guard.enabled = !trusted(rules, to);
+        call.guard.allow_metadata = false;
+    }
     call.url = to.text();
 }
 

@@ -12,6 +12,7 @@
 #include <csignal>
 #include <cstdio>
 #include <stdexcept>
+#include <utility>
 
 namespace weir::test {
 namespace {

@@ -3,6 +3,7 @@
 #pragma once
 #include <openssl/ssl.h>
 
+#include <chrono>
 #include <functional>
 #include <list>
 #include <memory>

@@ -86,7 +86,12 @@ protected:
     }
     ~World() override {
         upstream.reset();
-        settle();
+        // What the upstream does behind its answers ends too.
+        for (TimePoint next = clock.now(); next != kNever; next = loop.next_timer()) {
+            clock.set(std::max(next, clock.now()));
+            while (loop.run_ready()) {
+            }
+        }
     }
 
     Upstream& up() {
