@@ -54,6 +54,9 @@ bool well_formed(std::string_view pattern) {
             if (++i < pattern.size() && (pattern[i] == '^' || pattern[i] == '!')) ++i;
             if (i >= pattern.size() || pattern[i] == ']' || pattern[i] == '-') return false;
             for (; i < pattern.size() && pattern[i] != ']'; ++i) {
+                // A class is never cut by a group around it.
+                const char c = pattern[i];
+                if (depth > 0 && (c == '{' || c == '}' || c == ',')) return false;
                 if (pattern[i] == '\\') {
                     if (++i == pattern.size()) return false;
                 }

@@ -95,6 +95,10 @@ TEST(Glob, refuses_what_is_not_a_pattern) {
                             "a{b", "a}", "{a,{b}"}) {
         EXPECT_FALSE(Glob::parse(bad)) << bad;
     }
+    // Groups that would cut a class in two.
+    EXPECT_FALSE(Glob::parse("{[}]}"));
+    EXPECT_FALSE(Glob::parse("{[a,b]}"));
+    EXPECT_TRUE(Glob::parse("[{]"));
     EXPECT_FALSE(Glob::parse(std::string(kMaxGlobBytes + 1, 'a')));
     EXPECT_FALSE(
         Glob::parse(std::string(kMaxGlobNesting + 1, '{') + std::string(kMaxGlobNesting + 1, '}')));
