@@ -89,8 +89,9 @@ private:
                 head_.host = value;
                 break;
             case beast::field::content_length:
-                if (head_.content_length || !(head_.content_length = parse_u64(value)))
-                    return refuse(400, "bad Content-Length", error);
+                if (head_.content_length) return refuse(400, "two Content-Lengths", error);
+                head_.content_length = parse_u64(value);
+                if (!head_.content_length) return refuse(400, "bad Content-Length", error);
                 break;
             case beast::field::transfer_encoding:
                 if (std::exchange(coded_, true))

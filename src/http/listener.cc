@@ -73,11 +73,11 @@ struct Listener::Impl : std::enable_shared_from_this<Listener::Impl> {
     bool accept_some();
     void shed();
     void hand_over(int fd, const sockaddr_storage& from);
-    Task<> serve(Lane&, int fd, int family, std::string peer);
+    Task<> serve(Lane*, int fd, int family, std::string peer);
     void ended(Lane&);
     void refuse(int fd);
     // On each lane's loop.
-    void on_lanes(std::function<void(Lane&)> f) {
+    void on_lanes(const std::function<void(Lane&)>& f) {
         for (auto& lane : lanes)
             lane->loop().post([self = shared_from_this(), l = lane.get(), f] { f(*l); });
     }
@@ -164,10 +164,11 @@ void Listener::Impl::hand_over(int fd, const sockaddr_storage& from) {
     ++total;
     scope.spawn(lane.loop(),
                 [self = shared_from_this(), &lane, fd, family = from.ss_family,
-                 peer = address_text(from)] { return self->serve(lane, fd, family, peer); });
+                 peer = address_text(from)] { return self->serve(&lane, fd, family, peer); });
 }
 
-Task<> Listener::Impl::serve(Lane& lane, int fd, int family, std::string peer) {
+Task<> Listener::Impl::serve(Lane* own, int fd, int family, std::string peer) {
+    Lane& lane = *own;
     try {
         error_code error;
         Socket socket(lane.loop().context());

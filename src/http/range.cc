@@ -23,8 +23,10 @@ std::optional<RangeSpec> parse_spec(std::string_view text) {
     const auto before = text.substr(0, dash);
     const auto after = text.substr(dash + 1);
     RangeSpec spec;
-    if (!before.empty() && !(spec.first = position(before))) return std::nullopt;
-    if (!after.empty() && !(spec.last = position(after))) return std::nullopt;
+    if (!before.empty()) spec.first = position(before);
+    if (!after.empty()) spec.last = position(after);
+    if (spec.first.has_value() == before.empty() || spec.last.has_value() == after.empty())
+        return std::nullopt;
     if (!spec.first && !spec.last) return std::nullopt;
     if (spec.first && spec.last && *spec.last < *spec.first) return std::nullopt;
     return spec;

@@ -187,7 +187,7 @@ Task<> Sender::run() {
         std::exception_ptr error;
         bool sent = false;
         try {
-            sent = co_await run_source(**source);
+            sent = co_await run_source(source->get());
         } catch (...) {
             error = std::current_exception();
         }

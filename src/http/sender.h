@@ -53,13 +53,13 @@ private:
     void account(size_t bytes);
     std::string_view text() const { return std::string_view(text_).substr(text_sent_); }
 
-    Task<bool> run_source(Source&);
+    Task<bool> run_source(Source*);
     Task<bool> send(std::span<const std::byte>);
     Task<bool> send(FilePiece);
-    Task<bool> send_by_kernel(const FilePiece&);
-    Task<bool> send_by_copy(const FilePiece&);
-    Task<bool> send_by_pool(const FilePiece&);
-    Task<bool> warm(const FilePiece&, uint64_t offset, uint64_t length);
+    Task<bool> send_by_kernel(FilePiece);
+    Task<bool> send_by_copy(FilePiece);
+    Task<bool> send_by_pool(FilePiece);
+    Task<bool> warm(std::shared_ptr<const File>, uint64_t offset, uint64_t length);
     Task<bool> blocked();
     Task<> turn(uint64_t bytes);
     void flush_while_waiting();

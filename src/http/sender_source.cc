@@ -65,7 +65,7 @@ bool load_window(int fd, uint64_t offset, uint64_t length) {
 
 }  // namespace
 
-Task<bool> Sender::run_source(Source& source) {
+Task<bool> Sender::run_source(Source* source) {
     const uint64_t whole = response_->content_length.value_or(UINT64_MAX);
     uint64_t left = whole;
     while (left > 0) {
@@ -73,7 +73,7 @@ Task<bool> Sender::run_source(Source& source) {
         const uint64_t most = std::min(left, kTurnBytes);
         in_source_ = true;
         flush_while_waiting();
-        piece = co_await source.next(most);
+        piece = co_await source->next(most);
         in_source_ = false;
         if (connection_.gone() != Connection::Gone::no) co_return false;
         if (!piece) break;
@@ -152,14 +152,14 @@ Task<bool> Sender::send(std::span<const std::byte> bytes) {
 }
 
 Task<bool> Sender::send(FilePiece piece) {
-    if (piece.file->descriptor() < 0) co_return co_await send_by_pool(piece);
+    if (piece.file->descriptor() < 0) co_return co_await send_by_pool(std::move(piece));
     const bool copy =
         !connection_.transport().sends_files() || (!text().empty() && piece.length <= kCopyBytes);
-    if (copy) co_return co_await send_by_copy(piece);
-    co_return co_await send_by_kernel(piece);
+    if (copy) co_return co_await send_by_copy(std::move(piece));
+    co_return co_await send_by_kernel(std::move(piece));
 }
 
-Task<bool> Sender::send_by_kernel(const FilePiece& piece) {
+Task<bool> Sender::send_by_kernel(FilePiece piece) {
     const int fd = piece.file->descriptor();
     uint64_t offset = piece.offset;
     const uint64_t end = piece.offset + piece.length;
@@ -167,7 +167,7 @@ Task<bool> Sender::send_by_kernel(const FilePiece& piece) {
     while (offset < end) {
         if (offset >= warm_until) {
             const uint64_t window = std::min(end - offset, kTurnBytes);
-            if (!co_await warm(piece, offset, window)) co_return false;
+            if (!co_await warm(piece.file, offset, window)) co_return false;
             warm_until = offset + window;
         }
         while (!text().empty()) {
@@ -192,7 +192,7 @@ Task<bool> Sender::send_by_kernel(const FilePiece& piece) {
     co_return true;
 }
 
-Task<bool> Sender::send_by_copy(const FilePiece& piece) {
+Task<bool> Sender::send_by_copy(FilePiece piece) {
     const int fd = piece.file->descriptor();
     uint64_t offset = piece.offset;
     const uint64_t end = piece.offset + piece.length;
@@ -212,7 +212,7 @@ Task<bool> Sender::send_by_copy(const FilePiece& piece) {
         if (cached == Cached::broken) co_return false;
         if (cached == Cached::no) {
             const uint64_t window = std::min(end - offset, kTurnBytes);
-            if (!co_await warm(piece, offset, window)) co_return false;
+            if (!co_await warm(piece.file, offset, window)) co_return false;
             warm_until = offset + window;
             continue;
         }
@@ -244,7 +244,7 @@ Sender::Step Sender::push_all(std::string_view bytes) {
     return Step::sent;
 }
 
-Task<bool> Sender::send_by_pool(const FilePiece& piece) {
+Task<bool> Sender::send_by_pool(FilePiece piece) {
     auto buffer =
         std::make_shared<std::vector<std::byte>>(std::min<uint64_t>(piece.length, kPoolReadBytes));
     for (uint64_t done = 0; done < piece.length;) {
@@ -262,12 +262,14 @@ Task<bool> Sender::send_by_pool(const FilePiece& piece) {
 }
 
 // false: the file is shorter than the piece, or can't be read.
-Task<bool> Sender::warm(const FilePiece& piece, uint64_t offset, uint64_t length) {
+Task<bool> Sender::warm(std::shared_ptr<const File> file, uint64_t offset, uint64_t length) {
     char byte;
-    const int fd = piece.file->descriptor();
+    const int fd = file->descriptor();
     const auto cached = read_cached(fd, offset + length - 1, {&byte, 1});
     if (cached != Cached::no) co_return cached == Cached::yes;
-    auto load = [file = piece.file, fd, offset, length] { return load_window(fd, offset, length); };
+    auto load = [file = std::move(file), fd, offset, length] {
+        return load_window(fd, offset, length);
+    };
     co_return co_await pool_.run(std::move(load));
 }
 

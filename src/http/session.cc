@@ -44,7 +44,8 @@ Session::~Session() {
 
 void Session::drain() {
     keep_ = false;
-    if (connection_.phase() == Phase::idle) connection_.leave(Gone::drained);
+    const Phase phase = connection_.phase();
+    if (phase == Phase::idle || phase == Phase::handshake) connection_.leave(Gone::drained);
 }
 
 void Session::cut() {
@@ -171,14 +172,14 @@ bool Session::answer_now() {
 Task<> Session::answer() {
     if (!response_) {
         std::exception_ptr error;
-        std::optional<Response> response;
+        Response response;
         try {
-            response.emplace(co_await handler_.handle(request_));
+            response = co_await handler_.handle(request_);
         } catch (...) {
             error = std::current_exception();
         }
         if (error) response = response_to(error, &request_);
-        start(std::move(*response));
+        start(std::move(response));
     }
     if (!sender_.ended()) co_await sender_.run();
     finish();
@@ -238,13 +239,14 @@ Task<> Session::close() {
         co_return;
     }
     if (gone != Gone::no && gone != Gone::closed && gone != Gone::drained) co_return;
-    if (transport.tls() || lingers_ || !buffer_.empty()) transport.end();
+    transport.end();
     if (lingers_ || !buffer_.empty()) co_await linger();
 }
 
 // Closing with unread bytes sends a reset, which can take the answer away from under the client:
 // read on for a moment.
 Task<> Session::linger() {
+    connection_.transport().shut();
     connection_.enter(Phase::lingering);
     size_t total = 0;
     while (total < kMaxLingerBytes) {

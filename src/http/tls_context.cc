@@ -1,8 +1,14 @@
 #include "http/tls_context.h"
 
 #include <fmt/format.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
 
 #include "base/failure.h"
 #include "http/transport_tls.h"
@@ -43,19 +49,39 @@ int choose_protocol(SSL*, const unsigned char** out, unsigned char* out_length,
     return found == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
+// A Go client keeps no sessions and says so by leaving the extension out; a ticket costs a tenth of
+// its handshake.
+int on_client_hello(SSL* ssl, int*, void*) {
+    const unsigned char* modes = nullptr;
+    size_t length = 0;
+    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_psk_kex_modes, &modes, &length) != 1)
+        SSL_set_num_tickets(ssl, 0);
+    return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+// Without it every handshake would ask the kernel twice in vain.
+bool kernel_has_tls() {
+    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return false;
+    // A socket that is not connected can't have it: ENOTCONN. ENOENT: nobody can.
+    const bool has = ::setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", 3) == 0 || errno == ENOTCONN;
+    ::close(fd);
+    return has;
+}
+
 void set_options(SSL_CTX* context) {
     SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
     SSL_CTX_set_options(context, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA |
-                                     SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-                                     SSL_OP_ENABLE_KTLS);
+                                     SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+    if (kernel_has_tls()) SSL_CTX_set_options(context, SSL_OP_ENABLE_KTLS);
     SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                   SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_cipher_list(context, kCiphers12);
     SSL_CTX_set_ciphersuites(context, kCiphers13);
     SSL_CTX_set1_groups_list(context, kGroups);
     SSL_CTX_set_alpn_select_cb(context, choose_protocol, nullptr);
-    // Tickets resume without a table of ours; one is enough for a client that keeps none between
-    // requests.
+    SSL_CTX_set_client_hello_cb(context, on_client_hello, nullptr);
+    // Tickets resume without a table of ours. One is enough: each resumption brings a fresh one.
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_num_tickets(context, 1);
     static constexpr unsigned char kId[] = "weir";
@@ -71,6 +97,8 @@ std::shared_ptr<const TlsContext> TlsContext::load(const TlsFiles& files) {
     std::shared_ptr<SSL_CTX> context(SSL_CTX_new(TLS_server_method()), SSL_CTX_free);
     if (!context) throw Failure(Kind::internal, "no TLS context: " + reason());
     set_options(context.get());
+    // A key with a password is an error, not a question on a terminal.
+    SSL_CTX_set_default_passwd_cb(context.get(), [](char*, int, int, void*) { return 0; });
     if (SSL_CTX_use_certificate_chain_file(context.get(), files.certificate.c_str()) != 1)
         invalid("certificate", files.certificate);
     if (SSL_CTX_use_PrivateKey_file(context.get(), files.key.c_str(), SSL_FILETYPE_PEM) != 1)

@@ -52,8 +52,10 @@ public:
     virtual bool sends_files() const = 0;
     virtual Io send_file(int fd, uint64_t offset, size_t length) = 0;
 
-    // Says that nothing follows (close_notify, FIN); reading goes on.
+    // Says that nothing follows, if the transport has words for it (close_notify).
     virtual void end() = 0;
+    // Nothing follows; reading goes on.
+    void shut();
     // Ends the connection so that the peer sees an error: what is queued is dropped.
     void reset();
     // The peer has left, seen without reading.

@@ -60,10 +60,14 @@ public:
         return {Io::Kind::moved, static_cast<size_t>(put)};
     }
 
-    void end() override { ::shutdown(fd(), SHUT_WR); }
+    void end() override {}
 };
 
 }  // namespace
+
+void Transport::shut() {
+    ::shutdown(fd(), SHUT_WR);
+}
 
 void Transport::reset() {
     const linger drop{1, 0};

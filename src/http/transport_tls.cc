@@ -85,7 +85,6 @@ public:
         ERR_clear_error();
         if (SSL_is_init_finished(ssl_.get()) && !broken_) SSL_shutdown(ssl_.get());
         ERR_clear_error();
-        ::shutdown(fd(), SHUT_WR);
     }
 
 private:
