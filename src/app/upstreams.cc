@@ -5,6 +5,7 @@
 
 #include "app/certificates.h"
 #include "app/wire.h"
+#include "base/log.h"
 
 namespace weir::app {
 namespace {
@@ -71,6 +72,7 @@ std::shared_ptr<const registry::Targets> Upstreams::apply(
     std::shared_ptr<const config::Config> config) {
     auto credentials =
         std::make_shared<const config::Credentials>(config::Credentials::load(*config));
+    for (const auto& warning : credentials->warnings()) log::warn("config", "{}", warning);
     if (!book_->get()) book_->put(credentials);
 
     std::vector<Entry> before, after;
