@@ -7,8 +7,8 @@
 
 #include "base/failure.h"
 #include "base/file.h"
+#include "base/glob.h"
 #include "base/text.h"
-#include "config/glob.h"
 #include "config/names.h"
 #include "config/value.h"
 

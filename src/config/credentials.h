@@ -14,9 +14,9 @@
 #include <string_view>
 #include <vector>
 
+#include "base/glob.h"
 #include "base/log.h"
 #include "config/config.h"
-#include "config/glob.h"
 
 namespace weir::config {
 

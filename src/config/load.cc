@@ -6,9 +6,9 @@
 
 #include "base/failure.h"
 #include "base/file.h"
+#include "base/glob.h"
 #include "base/text.h"
 #include "config/complete.h"
-#include "config/glob.h"
 #include "config/registries.h"
 #include "config/routing.h"
 #include "config/schema.h"

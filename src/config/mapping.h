@@ -12,8 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/glob.h"
 #include "config/config.h"
-#include "config/glob.h"
 
 namespace weir::config {
 

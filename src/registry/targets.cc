@@ -39,7 +39,7 @@ Targets::Targets(std::shared_ptr<const config::Config> config,
         names_.push_back(std::make_shared<const std::string>(registry.name));
     }
     for (const config::FreshnessRule& rule : given.rules) {
-        auto glob = config::Glob::parse(rule.repositories);
+        auto glob = Glob::parse(rule.repositories);
         if (!glob)
             throw Failure(
                 Kind::config_invalid,

@@ -8,9 +8,9 @@
 #include <string_view>
 #include <vector>
 
+#include "base/glob.h"
 #include "cache/types.h"
 #include "config/config.h"
-#include "config/glob.h"
 #include "config/routing.h"
 
 namespace weir::registry {
@@ -35,7 +35,7 @@ public:
 
 private:
     struct Rule {
-        config::Glob repositories;
+        Glob repositories;
         cache::Freshness::Rule rule;
     };
     std::shared_ptr<const cache::Freshness> freshness(size_t registry,

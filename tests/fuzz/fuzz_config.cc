@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "base/failure.h"
+#include "base/glob.h"
 #include "config/credentials.h"
-#include "config/glob.h"
 #include "config/load.h"
 #include "config/mapping.h"
 #include "config/routing.h"
@@ -48,9 +48,9 @@ void routes(const Config& config) {
 }
 
 void patterns(std::string_view text) {
-    const auto [literal, special] = split_glob(text);
+    const auto [literal, special] = weir::split_glob(text);
     check(literal.size() + special.size() <= text.size(), "a pattern is split, not grown");
-    if (auto glob = Glob::parse(text)) (void)glob->matches("acme/tools/ctl");
+    if (auto glob = weir::Glob::parse(text)) (void)glob->matches("acme/tools/ctl");
     Content content;
     content.prefix = text.substr(0, 200);
     content.destination = "/d";

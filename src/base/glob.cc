@@ -1,6 +1,6 @@
-#include "config/glob.h"
+#include "base/glob.h"
 
-namespace weir::config {
+namespace weir {
 namespace {
 
 // More than any real pattern on a name of 255 bytes needs; stops a hostile one.
@@ -206,4 +206,4 @@ std::pair<std::string_view, std::string_view> split_glob(std::string_view patter
     return {pattern, ""};
 }
 
-}  // namespace weir::config
+}  // namespace weir

@@ -1,10 +1,10 @@
-// The promises of config/glob.h. The tables were checked against doublestar v4.10.0, which zot
+// The promises of base/glob.h. The tables were checked against doublestar v4.10.0, which zot
 // uses.
-#include "config/glob.h"
+#include "base/glob.h"
 
 #include <gtest/gtest.h>
 
-namespace weir::config {
+namespace weir {
 namespace {
 
 struct Case {
@@ -128,4 +128,4 @@ TEST(Glob, splits_into_the_literal_part_and_the_rest) {
 }
 
 }  // namespace
-}  // namespace weir::config
+}  // namespace weir

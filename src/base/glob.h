@@ -1,4 +1,4 @@
-// config/glob.h: patterns on repository names, as zot reads them: Go's doublestar, v4.
+// base/glob.h: patterns on repository names, as zot reads them: Go's doublestar, v4.
 //
 // `*` is any text within one component. `**` as a whole component is any number of components, none
 // too: "a/**" matches "a". `?` is one character, `[a-z]`, `[^a-z]` and `[!a-z]` one of a class.
@@ -10,7 +10,7 @@
 #include <string_view>
 #include <utility>
 
-namespace weir::config {
+namespace weir {
 
 inline constexpr size_t kMaxGlobBytes = 1024;
 inline constexpr size_t kMaxGlobNesting = 16;  // of braces
@@ -29,4 +29,4 @@ private:
 // -> {"a/b", ""}: the components before the first that holds a special character, and the rest.
 std::pair<std::string_view, std::string_view> split_glob(std::string_view pattern);
 
-}  // namespace weir::config
+}  // namespace weir
