@@ -36,7 +36,7 @@ TEST(Limits, dripping_bytes_does_not_stretch_the_head_timeout) {
 
 TEST(Limits, an_idle_connection_is_closed_without_a_word) {
     Limits limits;
-    limits.idle_timeout = 50ms;
+    limits.idle_timeout = 250ms;
     Server server(limits);
     Client fresh(server.port());
     EXPECT_TRUE(fresh.ends());
@@ -47,10 +47,10 @@ TEST(Limits, an_idle_connection_is_closed_without_a_word) {
 
 TEST(Limits, time_in_the_handler_is_not_idle_time) {
     Limits limits;
-    limits.idle_timeout = limits.head_timeout = limits.write_timeout = 30ms;
+    limits.idle_timeout = limits.head_timeout = limits.write_timeout = 250ms;
     Server server(limits);
     server.handler.later = [](Request&) -> Task<Response> {
-        co_await sleep_for(150ms);
+        co_await sleep_for(600ms);
         co_return text_response("worth it");
     };
     Client client(server.port());
@@ -83,7 +83,7 @@ TEST(Limits, a_client_that_never_reads_is_given_up) {
 TEST(Limits, a_client_that_reads_slowly_is_served_to_the_end) {
     const TestFile file(8'000'000);
     Limits limits;
-    limits.write_timeout = 100ms;
+    limits.write_timeout = 400ms;
     Server server(limits);
     auto opened = file.open();
     server.handler.later = [&](Request&) {
@@ -99,7 +99,7 @@ TEST(Limits, a_client_that_reads_slowly_is_served_to_the_end) {
     // Four times the timeout, a little at a time.
     for (int i = 1; i <= 80; ++i) {
         got += client.read_exactly(10'000);
-        std::this_thread::sleep_until(start + i * 5ms);
+        std::this_thread::sleep_until(start + i * 20ms);
     }
     got += client.read_exactly(7'000'000);
     EXPECT_EQ(got.size(), 7'800'000u);
