@@ -31,7 +31,10 @@ struct BlobRow {
     uint64_t generation = 0;
     WallTime created{};
     WallTime accessed{};
-    std::string upstream;  // where it came from first
+    std::string upstream;  // where it came from first; "": pushed
+    // Where its bytes are; at least one holds. A row that is put is on disk.
+    bool on_disk = true;
+    bool in_s3 = false;
 };
 
 struct ManifestRow {
@@ -74,7 +77,7 @@ struct Touch {
 };
 
 struct Usage {
-    uint64_t blobs = 0;
+    uint64_t blobs = 0;  // on disk, in S3 or both; Upkeep::tier_usage() tells them apart
     uint64_t blob_bytes = 0;
     uint64_t manifests = 0;
     uint64_t repositories = 0;
@@ -89,10 +92,13 @@ public:
     // Blobs.
     virtual std::optional<BlobRow> find_blob(const oci::Digest&) = 0;
     // Inserts the row, links it to `repository` (when not empty) and drops the staging row of the
-    // digest, at once. An existing row of that digest is kept and the call returns false: the
-    // caller then discards its file. The link is made and the staging row dropped all the same.
+    // digest, at once. A row of that digest that is on disk is kept and the call returns false: the
+    // caller then discards its file. One that is only in S3 is on disk again from now on, with the
+    // new generation. The link is made and the staging row dropped all the same.
+    // A blob that was pushed (upstream "") while on disk is no longer one that its upstream has.
     virtual bool put_blob(const BlobRow&, std::string_view repository) = 0;
-    // Only if the row still has that generation. Links stay: it may be asked for again.
+    // The file is gone. Only if the row is on disk with that generation. In S3 too, the row stays.
+    // Links stay: it may be asked for again.
     virtual bool remove_blob(const oci::Digest&, uint64_t generation) = 0;
 
     // Manifests.
@@ -132,6 +138,7 @@ public:
     // A number never given before, also not before a restart.
     virtual uint64_t next_generation() = 0;
     // Access times of blobs and manifests; they only move forward, unknown digests are ignored.
+    // Each that moves a blob's time is one use of it (Upkeep::disk_victims).
     virtual void touch(std::span<const Touch>) = 0;
     // Kept in counters: constant time.
     virtual Usage usage() = 0;

@@ -1,15 +1,16 @@
 // meta/upkeep.h: the part of the metadata that keeps the store in bounds: tiers, uploads, eviction,
 // pins, collection.
 //
-// Every engine implements it beside Metadata (SqliteMetadata is both); one contract test runs over
-// each. Same rules: calls block, any thread, each mutating call is one short transaction, nothing
-// here touches a file or S3. What must be unlinked or deleted is returned after its row is gone, so
-// that a crash in between leaves only something to sweep, never a row without bytes that exist
-// nowhere else.
+// Every engine implements it beside Metadata (meta/engine.h); one contract test runs over
+// each (tests/unit/meta/upkeep_contract.h). Same rules: calls block, any thread, each mutating call
+// is one short transaction, nothing here touches a file or S3. What must be unlinked or deleted is
+// returned after its row is gone, so that a crash in between leaves only something to sweep, never
+// a row without bytes that exist nowhere else.
 //
 // Several processes may share one bucket, each with a database of its own: an S3 object that
 // another one deleted shows as absent and is fetched again (lost_in_s3()).
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -22,7 +23,8 @@
 
 namespace weir::meta {
 
-// An object that has to go up to S3. Written in the transaction that stored it.
+// An object that has to go up to S3. Written in the transaction that stored it; at most one of each
+// object.
 struct UploadRow {
     enum class What : uint8_t { blob, manifest, tag };
     What what = What::blob;
@@ -31,6 +33,7 @@ struct UploadRow {
     uint64_t generation = 0;  // of the blob's file
     uint64_t size = 0;
     uint32_t attempts = 0;
+    bool gone = false;      // the tag was removed: its object goes too
     std::string upload_id;  // a multipart upload that a former try left: to be aborted
 };
 
@@ -87,38 +90,50 @@ class Upkeep {
 public:
     virtual ~Upkeep() = default;
 
-    // ---- uploads. Off: put_blob() and put_manifest() write no job rows.
+    // ---- uploads. Off, as at the start: nothing that changes writes a job row. On: blobs,
+    // manifests, and tags that are made, move to another digest or go.
     virtual void enable_uploads(bool) = 0;
-    // Rows that are due, oldest first; each is leased to the caller until `lease_end` and not given
-    // again before. A digest whose deletion is claimed (claim_doomed) waits for that to end.
+    // Rows that are due, those first that are due longest; each is leased to the caller until
+    // `lease_end` and not given again before. The first call after opening ends what leases a
+    // process before left: one at a time uploads from a database. A digest whose deletion is
+    // claimed (claim_doomed) waits for that to end.
     virtual std::vector<UploadRow> claim_uploads(size_t limit, WallTime now,
                                                  WallTime lease_end) = 0;
     virtual void note_upload_id(const UploadRow&, std::string_view upload_id) = 0;
-    // Deletes the row; a blob or manifest counts as in S3 from now on.
+    // Deletes the row; a blob or manifest counts as in S3 from now on. Where the row has gone
+    // meanwhile, the object is doomed; where its deletion has been claimed meanwhile or the tag has
+    // moved, it is uploaded again.
     virtual void upload_done(const UploadRow&) = 0;
+    // Tried again from `not_before` on.
     virtual void upload_failed(const UploadRow&, WallTime not_before) = 0;
-    // Queues what is not in S3 yet (S3 was configured later). Paged: after `after`; returns the
-    // last digest looked at.
+    // Queues what is not in S3 yet (S3 was configured later): blobs, manifests, and the tags that
+    // point at these. Paged: after `after`; returns the last digest looked at, nullopt at the end.
     virtual std::optional<oci::Digest> queue_missing_uploads(std::optional<oci::Digest> after,
                                                              size_t limit) = 0;
 
-    // ---- disk tier. Priorities are GDSF's: L + uses x cost / size; L rises to the priority of
-    // what was evicted last. Lowest priority first, on disk and not pinned; of one upstream if
-    // named; only those `accessed_before` if given. `s3`: only those that are in S3 are victims (S3
-    // is configured); else only those that an upstream can give again.
+    // ---- disk tier. Priorities are GDSF's: L + uses x cost / size, as L was at the last use; L
+    // rises to the priority of what was evicted last. The cost is 20 ms and 50 MB/s.
+    // Lowest priority first, on disk and not pinned; of one upstream if named; only those
+    // `accessed_before` if given (then it is a page of them, not the lowest of all). `s3`: only
+    // those that are in S3 are victims (S3 is configured); else only those that an upstream can
+    // give again. Fewer than `limit`: there are no more.
     virtual std::vector<Victim> disk_victims(std::string_view upstream,
                                              std::optional<WallTime> accessed_before, bool s3,
                                              size_t limit) = 0;
     // The blob leaves the disk: in S3, its row stays; elsewhere only upstream, its row goes (links
-    // stay). Only if it still has that generation and is evictable; false otherwise. Raises L.
+    // stay). Only if it is on disk, still has that generation and is evictable, which a blob whose
+    // multipart upload has begun is not; false otherwise. Raises L.
     virtual bool evict(const Victim&) = 0;
-    // S3 says that it does not have it: if it isn't on disk either, the row goes.
+    // S3 says that it does not have it: if it isn't on disk either, the row goes; else it has to go
+    // up again.
     virtual void lost_in_s3(const oci::Digest&) = 0;
-    // The object was found in S3 (rebuild).
+    // The object was found in S3 (rebuild). A manifest that is stored counts as in S3; any other
+    // digest is a blob's. What is doomed stays so.
     virtual void found_in_s3(const oci::Digest&, uint64_t size, WallTime modified) = 0;
     virtual uint64_t disk_bytes_of(std::string_view upstream) = 0;
 
-    // ---- pins
+    // ---- pins: of what a pinned repository links (tag "*"), or a pinned tag points at, directly
+    // or through an index. What is no pattern matches only itself.
     virtual void put_pin(const Pin&) = 0;
     virtual bool remove_pin(const Pin&) = 0;
     virtual std::vector<Pin> pins() = 0;
@@ -131,19 +146,22 @@ public:
     virtual bool remove_tag_if(std::string_view repository, std::string_view tag,
                                const oci::Digest& expected) = 0;
     // Linked to the repository, without a tag there, no child of an index linked there, and no
-    // referrer (by subject) of a manifest that stays there, last accessed before.
+    // referrer (by subject) of a manifest that is linked there, last accessed before. In digest
+    // order, after `after`.
     virtual std::vector<ManifestInfo> untagged(std::string_view repository,
-                                               WallTime accessed_before, size_t limit) = 0;
-    // Links whose digest no manifest linked to the repository refers to and that is no manifest
-    // itself.
+                                               WallTime accessed_before, size_t limit,
+                                               std::optional<oci::Digest> after = {}) = 0;
+    // Links whose digest no manifest linked to the repository refers to, that is no manifest itself
+    // and no blob that was accessed since or is just being filled.
     virtual std::vector<oci::Digest> loose_links(std::string_view repository,
                                                  WallTime accessed_before, size_t limit) = 0;
     virtual void unlink(std::string_view repository, std::span<const oci::Digest>) = 0;
-    // Deletes manifests that no repository links. Returns how many.
+    // Deletes manifests that no repository links. Returns how many. Those in S3 become doomed rows.
     virtual size_t sweep_manifests(WallTime accessed_before, size_t limit) = 0;
     // Takes blobs that no repository links, after `after` in digest order, at most `limit` looked
-    // at. Their rows are gone when it returns; those in S3 have become doomed rows. `next`: where
-    // to go on; nullopt at the end.
+    // at. Their rows are gone when it returns; those that are or may be in S3 have become doomed
+    // rows. One whose multipart upload has begun waits for its end. `next`: where to go on; nullopt
+    // at the end.
     virtual std::vector<Doomed> sweep_blobs(std::optional<oci::Digest> after,
                                             WallTime accessed_before, size_t limit,
                                             std::optional<oci::Digest>* next) = 0;
@@ -151,16 +169,20 @@ public:
     virtual std::vector<Doomed> unlinked_blobs(std::optional<oci::Digest> after,
                                                WallTime accessed_before, size_t limit,
                                                std::optional<oci::Digest>* next) = 0;
+    // Of repositories without links and tags, with their remembered lists. Returns how many.
     virtual size_t remove_empty_repositories(size_t limit) = 0;
-    // S3 objects to delete: doomed before `before` (the grace), at most `limit`. A blob that was
-    // stored again meanwhile is doomed no more. Claimed: an upload of the digest waits until
-    // doomed_done(). Claims of a dead process are given again.
+    // S3 objects to delete, of blobs and manifests: doomed before `before` (the grace), at most
+    // `limit`. What was stored again meanwhile is doomed no more. Claimed: an upload of the digest
+    // waits until doomed_done(), but at most kClaimTime, so that those of a dead process end. What
+    // was claimed here and never reported done is given again, so one collection runs at a time;
+    // what another process claimed, after kClaimTime.
+    static constexpr std::chrono::minutes kClaimTime{15};
     virtual std::vector<oci::Digest> claim_doomed(WallTime before, size_t limit) = 0;
     virtual void doomed_done(std::span<const oci::Digest>) = 0;
 
     // ---- for the verbs
-    virtual TierUsage tier_usage() = 0;  // constant time
-    virtual std::vector<UpstreamUsage> usage_by_upstream() = 0;
+    virtual TierUsage tier_usage() = 0;                          // constant time
+    virtual std::vector<UpstreamUsage> usage_by_upstream() = 0;  // kept in counters, by name
     struct RepositoryUsage {
         std::string repository;
         uint64_t blobs = 0, bytes = 0, disk_bytes = 0, s3_bytes = 0, tags = 0;
@@ -174,8 +196,8 @@ public:
     };
     // In digest order after `after`.
     virtual std::vector<BlobState> blob_states(std::optional<oci::Digest> after, size_t limit) = 0;
-    // The blob's bytes on disk were found wrong or gone: like evict(), but of any blob; the row
-    // goes when S3 has no copy.
+    // The blob's bytes on disk were found wrong or gone: like evict(), but of any blob, and L
+    // stays; the row goes when S3 has no copy. The same as Metadata::remove_blob().
     virtual bool lost_on_disk(const oci::Digest&, uint64_t generation) = 0;
     // Repositories that link the digest, at most `limit`: whom to ask for it again.
     virtual std::vector<std::string> linked_from(const oci::Digest&, size_t limit) = 0;
