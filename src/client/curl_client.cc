@@ -78,10 +78,10 @@ Task<ReplyEnd> CurlClient::send(Call call, std::shared_ptr<Sink> sink) {
     std::string proxy = impl_->proxy_for(call, *url);
     Reply<ReplyEnd> reply;
     {
-        auto exchange = std::make_shared<Exchange>(
+        const auto exchange = std::make_shared<Exchange>(
             std::move(call), *std::move(url), std::move(proxy), std::move(sink), reply.setter());
         if (tell) tell(transfer.handle(exchange));
-        transfer.submit(std::move(exchange));
+        transfer.submit(exchange);
     }
     co_return co_await reply.take();
 }

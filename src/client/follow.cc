@@ -88,6 +88,8 @@ void point(Call& call, const Url& first, const Guard& guard, const Url& at, cons
 
 }  // namespace
 
+// The client outlives every call that is made with it.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<Followed> follow(HttpClient& http, Call call, std::shared_ptr<Sink> sink, FollowRules rules) {
     Followed followed;
     const auto first = Url::parse(call.url);

@@ -84,7 +84,7 @@ std::shared_ptr<TransferHandle> Transfer::handle(const std::shared_ptr<Exchange>
     return std::make_shared<Handle>(weak_from_this(), exchange);
 }
 
-void Transfer::submit(std::shared_ptr<Exchange> exchange) {
+void Transfer::submit(const std::shared_ptr<Exchange>& exchange) {
     if (post({Verb::add, exchange})) return;
     load_.fetch_sub(1);
     exchange->end_as(End::cancelled, "shut down");

@@ -30,7 +30,7 @@ public:
     bool reserve();
     std::shared_ptr<TransferHandle> handle(const std::shared_ptr<Exchange>&);
     // Uses up the place. After shutdown() the exchange ends as cancelled at once.
-    void submit(std::shared_ptr<Exchange>);
+    void submit(const std::shared_ptr<Exchange>&);
     // Ends what runs as cancelled and joins the thread.
     void shutdown();
 

@@ -34,7 +34,7 @@ size_t index(Purpose purpose) {
 }  // namespace
 
 client::Call Upstream::Impl::make_call(const Site& site, const Request& request, const Grant& grant,
-                                       std::shared_ptr<client::Leash> leash,
+                                       const std::shared_ptr<client::Leash>& leash,
                                        TimePoint deadline) const {
     client::Call call;
     call.method = request.method;

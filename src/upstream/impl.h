@@ -120,7 +120,7 @@ struct Upstream::Impl : std::enable_shared_from_this<Upstream::Impl> {
     Task<Asked> ask(Site&, Request, std::shared_ptr<client::Sink>, std::shared_ptr<client::Leash>,
                     TimePoint deadline);
     client::Call make_call(const Site&, const Request&, const Grant&,
-                           std::shared_ptr<client::Leash>, TimePoint deadline) const;
+                           const std::shared_ptr<client::Leash>&, TimePoint deadline) const;
     std::optional<Known> challenge_of(const Site&, const client::Fields&, const Request&) const;
     Task<Grant> grant(Site&, Known, const Request&, TimePoint deadline);
     Task<Grant> bearer_grant(Site&, Known, const Request&, std::optional<Credential>,

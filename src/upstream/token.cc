@@ -54,8 +54,7 @@ void set_get(client::Call& call, const TokenWish& wish) {
     if (credential) call.authorization = Secret(basic(*credential));
 }
 
-void set_post(client::Call& call, const TokenWish& wish) {
-    const Credential& credential = *wish.credential;
+void set_post(client::Call& call, const TokenWish& wish, const Credential& credential) {
     call.method = "POST";
     call.url = wish.realm.url.text();
     call.fields.emplace_back("Content-Type", "application/x-www-form-urlencoded");
@@ -205,8 +204,8 @@ Task<Token> Tokens::ask(TokenWish wish, bool by_post) {
     call.guard = wish.realm.guard;
     call.max_body_bytes = kMaxTokenAnswerBytes;
     call.fields.emplace_back("Accept", "application/json");
-    if (by_post) {
-        set_post(call, wish);
+    if (by_post && wish.credential) {
+        set_post(call, wish, *wish.credential);
     } else {
         set_get(call, wish);
     }

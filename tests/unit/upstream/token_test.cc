@@ -2,6 +2,9 @@
 // where they belong.
 #include "unit/upstream/world.h"
 
+#include "base/file.h"
+#include "base/log.h"
+#include "support/temporary_directory.h"
 #include "upstream/realm.h"
 
 namespace weir::upstream {
@@ -317,6 +320,40 @@ TEST_F(World, a_401_without_a_challenge_we_know_is_refused) {
     http.handle([](const client::Call&) { return challenge("Negotiate abc=="); });
     EXPECT_EQ(manifest().outcome, Outcome::refused);
     EXPECT_EQ(http.calls().size(), 1u);
+}
+
+TEST_F(Dance, no_log_line_and_no_detail_holds_a_secret) {
+    const TemporaryDirectory directory;
+    const std::string path = directory / "log";
+    log::open(log::Level::debug, log::Format::text, path);
+    std::string told;
+    const auto provoke = [&](const char* at_realm, FakeAnswer from_tokens,
+                             FakeAnswer from_registry) {
+        realm = at_realm;
+        token_server = [from_tokens](const client::Call&) { return from_tokens; };
+        content = [from_registry](const client::Call&) { return from_registry; };
+        told += manifest().detail + "\n";
+        told += blob(std::make_shared<Bytes>()).detail + "\n";
+        upstream.reset();
+    };
+    credential = login("ann", "pass-s3cret");
+    credential->token = Secret("identity-s3cret");
+    good.insert("token-s3cret");
+    const auto token = token_answer("token-s3cret");
+    const auto cdn = answer(307, "", {{"Location", "http://cdn.example/x?sig=s3cret"}});
+    for (const char* at : {"https://auth.registry.example/token", "https://elsewhere.example/token",
+                           "https://169.254.169.254/token?s3cret"})
+        for (const auto& from_tokens :
+             {token, answer(401), answer(500, "s3cret"), broken(client::End::cut)})
+            for (const auto& from_registry : {answer(500), answer(401), cdn})
+                provoke(at, from_tokens, from_registry);
+    log::flush();
+    log::open(log::Level::info, log::Format::text, "");
+    const auto lines = read_file(posix_files(), path, 1 << 20).value_or("");
+    EXPECT_NE(lines.find("no token from"), std::string::npos) << lines;
+    EXPECT_EQ(lines.find("s3cret"), std::string::npos) << lines;
+    EXPECT_EQ(told.find("s3cret"), std::string::npos) << told;
+    EXPECT_EQ(lines.find(to_base64("ann:pass-s3cret")), std::string::npos);
 }
 
 // Realms.
