@@ -86,7 +86,7 @@ def start_weir(tmp_path):
     yield start
     for weir in made:
         if weir.process:
-            weir.stop()
+            weir.end()
 
 
 @pytest.fixture

@@ -39,7 +39,8 @@ def completes(weir, repository, layer):
 
 
 def keeps(weir, layer):
-    return any(layer.digest.split(":")[1] in str(path) and size == layer.size for path, size in weir.stored().items())
+    """True when the blob lies where finished blobs lie."""
+    return any("staging" not in path.parts and layer.digest.split(":")[1] in str(path) and size == layer.size for path, size in weir.stored().items())
 
 
 def test_no_client_ever_completes_a_wrong_blob_and_the_next_request_starts_anew(front, weir, layer, fault):

@@ -28,7 +28,7 @@ def fail(request):
 @pytest.fixture
 def warm(front, new_weir, multi):
     """A weir that has lab/multi:v1 for linux/amd64, and for which no tag is ever fresh."""
-    weir = new_weir(front, weir={"freshness": {"ttl": "0s"}, "missTimeout": "2s"})
+    weir = new_weir(front, weir={"freshness": {"ttl": "1ms"}, "missTimeout": "2s"})
     wire.pull(weir, "docker.io/lab/multi", "v1")
     return weir
 
@@ -143,7 +143,7 @@ def test_a_fresh_tag_is_answered_without_any_request(front, weir, multi):
 
 
 def test_an_immutable_tag_is_never_asked_again(front, new_weir, multi):
-    weir = new_weir(front, weir={"freshness": {"ttl": "0s", "immutable": ["v[0-9]+"]}})
+    weir = new_weir(front, weir={"freshness": {"ttl": "1ms", "immutable": ["v[0-9]+"]}})
     wire.ask(weir, "/v2/docker.io/lab/multi/manifests/v1")
     front.forget()
     for _ in range(5):
@@ -166,8 +166,9 @@ def test_offline_mode_serves_what_is_there_and_dials_nobody(front, new_weir, mul
 def test_a_broken_upstream_is_not_asked_for_every_miss(front, warm):
     """The breaker opens: after some failures misses are answered without a new attempt."""
     front.rule({}, status=500)
-    for number in range(30):
+    for number in range(10):
         wire.ask(warm, f"/v2/docker.io/lab/many/manifests/v{number}")
-    assert len(front.requests(kind="manifest")) < 60
-    taken = wire.ask(warm, "/v2/docker.io/lab/many/manifests/last").seconds
-    assert taken < 0.1
+    front.forget()
+    taken = [wire.ask(warm, f"/v2/docker.io/lab/many/manifests/w{number}").seconds for number in range(10)]
+    assert len(front.requests(kind="manifest")) <= 3
+    assert statistics.median(taken) < 0.1, taken

@@ -123,8 +123,8 @@ def test_the_access_line_tells_where_an_answer_came_from(front, weir, multi):
     layer = multi.platform().layers[0]
     path = f"/v2/docker.io/lab/multi/blobs/{layer.digest}"
     assert wire.ask(weir, path).headers["x-cache"] == "miss"
-    second = wire.ask(weir, path)
-    assert second.headers["x-cache"].startswith("hit")
-    lines = eventually(lambda: len(found := weir.access(route="blob")) == 2 and found, say="two access lines")
-    assert [line["cache"] for line in lines][0] == "miss"
-    assert lines[1]["cache"].startswith("hit")
+    # The blob is being put away for a moment after its last byte was sent; a reader of that moment has joined.
+    eventually(lambda: wire.ask(weir, path).headers["x-cache"].startswith("hit"), say="a hit")
+    lines = eventually(lambda: len(found := weir.access(route="blob")) >= 2 and found, say="two access lines")
+    assert lines[0]["cache"] == "miss"
+    assert lines[-1]["cache"].startswith("hit") or lines[-1]["cache"] == "joined"

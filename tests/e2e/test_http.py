@@ -1,5 +1,6 @@
 """HTTP/1.1 as clients, proxies and attackers speak it, byte by byte."""
 
+import re
 import socket
 import ssl
 import time
@@ -13,13 +14,9 @@ PING = b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n"
 LAST = b"GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
-def heads(data):
-    """The status lines in what came over one connection."""
-    return [line for line in data.split(b"\r\n") if line.startswith(b"HTTP/1.")]
-
-
 def statuses(data):
-    return [int(line.split(b" ")[1]) for line in heads(data)]
+    """The status codes of the answers that came over one connection; no body here has such a text in it."""
+    return [int(code) for code in re.findall(rb"HTTP/1\.[01] (\d{3}) ", data)]
 
 
 def test_the_ping_answers_200_whatever_the_upstream_does(weir, front):
@@ -134,7 +131,7 @@ BROKEN = {
 @pytest.mark.parametrize("request_bytes", BROKEN.values(), ids=BROKEN)
 def test_what_two_servers_could_read_differently_is_refused_and_the_connection_closed(weir, request_bytes):
     data = wire.say(weir, request_bytes + LAST, timeout=15)
-    assert len(heads(data)) <= 1, "what followed was taken for a request"
+    assert len(statuses(data)) <= 1, "what followed was taken for a request"
     assert all(400 <= status < 600 for status in statuses(data)), data[:200]
     assert wire.ask(weir, "/v2/").status == 200
 

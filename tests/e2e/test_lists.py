@@ -21,15 +21,23 @@ def tagged(registry, maker):
 def test_tags_are_the_upstreams(weir, tagged):
     answer = wire.ask(weir, "/v2/docker.io/lab/tagged/tags/list")
     assert answer.status == 200
-    document = answer.json()
-    assert document["tags"] == tagged
+    assert sorted(answer.json()["tags"]) == tagged
     assert answer.headers["content-type"].startswith("application/json")
 
 
-def test_tags_come_in_pages_whose_links_lead_to_us(weir, front, tagged):
+@pytest.mark.parametrize("absolute", [False, True], ids=["relative", "absolute"])
+def test_tags_come_in_pages_whose_links_lead_to_us(weir, front, tagged, absolute):
+    """Debian's registry has no pages; the front gives three, with links as upstreams write them."""
+    host = front.url if absolute else ""
+    pages = {"n=10$": (tagged[:10], "n=10&last=v09"), "last=v09": (tagged[10:20], "last=v19&n=10"), "last=v19": (tagged[20:], None)}
+    for wanted, (tags, following) in pages.items():
+        link = {"Link": f'<{host}/v2/lab/tagged/tags/list?{following}>; rel="next"'} if following else {}
+        front.rule({"kind": "tags", "target": wanted}, status=200, headers=link,
+                   body=json.dumps({"name": "lab/tagged", "tags": tags}))
     path, got = "/v2/docker.io/lab/tagged/tags/list?n=10", []
     for _ in range(5):
         answer = wire.ask(weir, path)
+        assert answer.json()["name"] == "docker.io/lab/tagged" or answer.json()["name"].endswith("lab/tagged")
         got += answer.json()["tags"]
         link = answer.headers.get("link")
         if not link:
@@ -47,7 +55,7 @@ def test_tags_are_remembered_and_served_when_the_upstream_is_down(weir, front, t
     wire.ask(weir, "/v2/docker.io/lab/tagged/tags/list")
     assert len(front.requests(kind="tags")) == asked
     front.mode("refuse")
-    assert wire.ask(weir, "/v2/docker.io/lab/tagged/tags/list").json()["tags"] == tagged
+    assert sorted(wire.ask(weir, "/v2/docker.io/lab/tagged/tags/list").json()["tags"]) == tagged
 
 
 def test_old_tag_lists_are_stale_rather_than_gone(new_weir, front, tagged):
@@ -55,8 +63,8 @@ def test_old_tag_lists_are_stale_rather_than_gone(new_weir, front, tagged):
     wire.ask(weir, "/v2/docker.io/lab/tagged/tags/list")
     front.mode("silent")
     answer = wire.ask(weir, "/v2/docker.io/lab/tagged/tags/list")
-    assert answer.json()["tags"] == tagged
-    assert answer.seconds < 0.5
+    assert sorted(answer.json()["tags"]) == tagged
+    assert answer.seconds < 2
 
 
 def test_tags_of_a_missing_repository_are_a_404(weir):

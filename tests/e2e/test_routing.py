@@ -82,12 +82,13 @@ def test_without_hosts_the_names_follow_from_the_urls(front, start_weir, multi):
         assert wire.ask(weir, path).digest == multi.top.digest, path
 
 
-def test_default_serves_every_name_when_it_is_set(front, start_weir, multi):
+def test_default_serves_hosts_that_nobody_knows_when_it_is_set_but_never_an_unknown_ns(front, start_weir, multi):
     config = configuration(registry_entry(front))
     config["weir"]["hosts"]["default"] = "up"
     weir = start_weir(config)
-    answer = wire.ask(weir, "/v2/lab/multi/manifests/v1?ns=registry.example")
+    answer = wire.ask(weir, "/v2/lab/multi/manifests/v1", headers={"Host": "registry.example"})
     assert answer.digest == multi.top.digest
+    assert wire.ask(weir, "/v2/lab/multi/manifests/v1?ns=registry.example").status == 404
 
 
 def test_zots_content_mapping_with_strip_prefix(front, start_weir, multi):

@@ -29,6 +29,7 @@ class Asked:
     done: bool
     rules: list
     token: str
+    challenged: bool       # answered only with where to get a token
 
     @property
     def range(self):
@@ -122,13 +123,13 @@ class Front:
         """requests() tells only what comes from now on."""
         self._seen = len(self._say("log", since=0))
 
-    def requests(self, **wanted):
-        """The requests since forget(), all or those whose fields are as wanted."""
+    def requests(self, challenged=False, **wanted):
+        """The requests since forget(), all or those whose fields are as wanted; first steps of a token dance left out."""
         found = []
         for line in self._say("log", since=self._seen):
             line = {field.name: line.get(field.name) for field in dataclasses.fields(Asked)}
             asked = Asked(**line)
-            if all(getattr(asked, key) == value for key, value in wanted.items()):
+            if asked.challenged == challenged and all(getattr(asked, key) == value for key, value in wanted.items()):
                 found.append(asked)
         return found
 

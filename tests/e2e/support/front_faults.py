@@ -41,8 +41,8 @@ def matches(match, listener, request):
     wanted = {"listener": listener, "kind": request.kind, "method": request.method, "name": request.name,
               "reference": request.reference}
     for key, value in match.items():
-        if key == "path":
-            if not re.search(value, request.path):
+        if key in ("path", "target"):
+            if not re.search(value, getattr(request, key)):
                 return False
         elif value != wanted[key]:
             return False

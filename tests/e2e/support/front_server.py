@@ -195,7 +195,7 @@ class Server:
         """Answers one request; true when the connection may carry another."""
         entry = {"at": time.time(), "listener": listener.name, "method": request.method, "path": request.path,
                  "query": request.query, "headers": request.headers, "kind": request.kind, "name": request.name,
-                 "reference": request.reference, "status": 0, "sent": 0, "done": False}
+                 "reference": request.reference, "status": 0, "sent": 0, "done": False, "challenged": False}
         with self.lock:
             entry["number"] = len(self.log)
             self.log.append(entry)
@@ -215,6 +215,7 @@ class Server:
         if request.kind == "token":
             return self.token(connection, request, entry)
         if listener.name != "cdn" and (refused := self.challenge(listener, request)):
+            entry["challenged"] = True
             return self.reply(connection, request, entry, 401, {**refused, **plan.headers},
                               b'{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}')
         return self.forward(connection, request, entry, plan)

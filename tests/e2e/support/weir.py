@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import signal
+import subprocess
 import time
 
 from .proc import ROOT, Process, rss_bytes
@@ -120,6 +121,15 @@ class Weir:
 
     def stop(self, seconds=20.0):
         return self.process.stop(seconds)
+
+    def end(self):
+        """For the end of a test: a polite word, a second one for what still drains, then force."""
+        for _ in range(2):
+            if self.process.alive():
+                self.process.send(signal.SIGTERM)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.process.wait(2)
+        self.kill()
 
     def restart(self):
         if self.process.alive():

@@ -155,8 +155,8 @@ def fetch(server, path, headers=None, context=None, timeout=120):
     url = getattr(server, "url", server)
     began = time.monotonic()
     with connect(url, context, timeout) as sock:
-        lines = [f"GET {path} HTTP/1.1", f"Host: {urllib.parse.urlsplit(url).netloc}", "Connection: close"]
-        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+        headers = {"Host": urllib.parse.urlsplit(url).netloc, "Connection": "close", **(headers or {})}
+        lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
         sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
         head = bytearray()
         while b"\r\n\r\n" not in head:
