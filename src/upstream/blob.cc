@@ -1,6 +1,7 @@
 // The bytes of a blob, whole or a range, from one mirror to one sink.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
 #include <exception>
 
@@ -86,7 +87,7 @@ private:
         const auto given = ContentRange::parse(head.fields.get("Content-Range"));
         if (!given || !given->satisfied) {
             wrong_ = "a part without a sensible Content-Range";
-        } else if (given->first != range_.first || (range_.last && given->last > *range_.last)) {
+        } else if (range_.suffix > 0 ? !is_the_end(*given) : !is_the_part(*given)) {
             wrong_ =
                 fmt::format("bytes {}-{} came, others were asked for", given->first, given->last);
         } else if (head.content_length && *head.content_length != given->last - given->first + 1) {
@@ -95,8 +96,17 @@ private:
         if (!wrong_.empty()) return std::nullopt;
         expected_ = given->last - given->first + 1;
         const bool to_the_end = given->whole && given->last + 1 == *given->whole;
-        short_ = !to_the_end && range_.last != given->last;
+        short_ = !to_the_end && (range_.suffix > 0 || range_.last != given->last);
         return BlobHead{given->first, given->whole};
+    }
+
+    bool is_the_part(const ContentRange& given) const {
+        return given.first == range_.first && (!range_.last || given.last <= *range_.last);
+    }
+    // The last `suffix` bytes, or all where there are fewer.
+    bool is_the_end(const ContentRange& given) const {
+        if (!given.whole) return false;
+        return given.first == *given.whole - std::min(range_.suffix, *given.whole);
     }
 
     template <class F>
@@ -142,6 +152,12 @@ BlobAnswer answer_of(const Asked& asked, const BlobAdapter& adapter, const clien
     BlobAnswer answer;
     static_cast<Answer&>(answer) = asked;
     answer.bytes = adapter.bytes();
+    if (asked.status() == 416) {
+        const auto given = ContentRange::parse(asked.reply.head.fields.get("Content-Range"));
+        if (given && !given->satisfied) answer.beyond = given->whole;
+        if (answer.beyond) answer.outcome = Outcome::ok;
+        return answer;
+    }
     if (!adapter.wrong().empty()) {
         answer.outcome = Outcome::failed;
         answer.detail = fmt::format("{}: {}", asked.mirror, adapter.wrong());
@@ -160,7 +176,9 @@ BlobAnswer answer_of(const Asked& asked, const BlobAdapter& adapter, const clien
     return answer;
 }
 
-Breaker::Sign sign_of_blob(const BlobAnswer& answer, const client::Leash& leash) {
+Breaker::Sign sign_of_blob(const BlobAnswer& answer, int status, const client::Leash& leash) {
+    // A range that can't be satisfied is nothing that is wrong with the mirror.
+    if (status == 416) return Breaker::Sign::good;
     if (answer.outcome != Outcome::ok) return sign_of(answer.outcome);
     if (answer.end == TransferEnd::stopped)
         return leash.cancelled() ? Breaker::Sign::none : Breaker::Sign::good;
@@ -184,7 +202,9 @@ Task<BlobAnswer> Upstream::Impl::blob(
     const auto adapter = std::make_shared<BlobAdapter>(range, std::move(sink), metrics.bytes);
     Request request;
     request.path = fmt::format("{}/blobs/{}", repository, digest.text());
-    if (range.last)
+    if (range.suffix > 0)
+        request.fields.emplace_back("Range", fmt::format("bytes=-{}", range.suffix));
+    else if (range.last)
         request.fields.emplace_back("Range", fmt::format("bytes={}-{}", range.first, *range.last));
     else if (range.first > 0)
         request.fields.emplace_back("Range", fmt::format("bytes={}-", range.first));
@@ -212,7 +232,7 @@ Task<BlobAnswer> Upstream::Impl::blob(
         const Curfew curfew(leash, head_deadline, [adapter] { return !adapter->head_seen(); });
         const Asked asked = co_await ask(site, std::move(request), adapter, leash, head_deadline);
         answer = answer_of(asked, *adapter, *leash);
-        sign = sign_of_blob(answer, *leash);
+        sign = sign_of_blob(answer, asked.status(), *leash);
     } catch (const Failure& failure) {  // a limit of weir, not of the mirror
         answer.outcome = Outcome::throttled;
         answer.detail = failure.what();

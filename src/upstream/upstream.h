@@ -97,6 +97,8 @@ enum class TransferEnd {
 struct BlobAnswer : Answer {
     TransferEnd end = TransferEnd::none;
     uint64_t bytes = 0;
+    // The range begins at or beyond the blob's end (416): no body came, but its size. Outcome::ok, TransferEnd::none.
+    std::optional<uint64_t> beyond;
 };
 
 // user/password or a bearer token, for a repository of this upstream; nullopt: anonymous. Called often; must be cheap.

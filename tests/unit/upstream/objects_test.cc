@@ -288,11 +288,35 @@ TEST_F(Objects, more_than_was_announced_is_a_failure) {
     EXPECT_EQ(sink->text, "");
 }
 
-TEST_F(Objects, a_range_beyond_the_end_is_a_failure) {
+TEST_F(Objects, a_range_beyond_the_end_tells_the_size_and_is_no_fault_of_the_mirror) {
+    options.breaker_failures = 1;
     said = answer(416, "", {{"Content-Range", "bytes */10"}});
     const auto got = blob(std::make_shared<Bytes>(), {20, 30});
-    EXPECT_EQ(got.outcome, Outcome::failed);
+    EXPECT_EQ(got.outcome, Outcome::ok);
     EXPECT_EQ(got.end, TransferEnd::none);
+    EXPECT_EQ(got.beyond, 10u);
+    said = answer(416, "");
+    EXPECT_EQ(blob(std::make_shared<Bytes>(), {20, 30}).outcome, Outcome::failed);
+    EXPECT_TRUE(up().usable(0));
+}
+
+TEST_F(Objects, a_suffix_is_asked_for_as_one_and_must_be_the_end) {
+    said = answer(206, "789", {{"Content-Range", "bytes 7-9/10"}});
+    const auto sink = std::make_shared<Bytes>();
+    upstream::BlobRange range;
+    range.suffix = 3;
+    EXPECT_EQ(blob(sink, range).end, TransferEnd::complete);
+    EXPECT_EQ(FakeHttp::field(http.calls()[0], "Range"), "bytes=-3");
+    EXPECT_EQ(sink->head->first, 7u);
+    range.suffix = 99;
+    said = answer(206, "0123456789", {{"Content-Range", "bytes 0-9/10"}});
+    EXPECT_EQ(blob(std::make_shared<Bytes>(), range).end, TransferEnd::complete);
+    range.suffix = 3;
+    for (const char* wrong : {"bytes 6-8/10", "bytes 8-9/10", "bytes 7-9/*"}) {
+        said = answer(206, "678", {{"Content-Range", wrong}});
+        EXPECT_EQ(blob(std::make_shared<Bytes>(), range).outcome, Outcome::failed) << wrong;
+        upstream.reset();
+    }
 }
 
 TEST_F(Objects, a_stall_is_told_and_counts_against_the_mirror) {
