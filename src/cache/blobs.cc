@@ -87,8 +87,10 @@ Task<std::shared_ptr<const File>> Blobs::open_file(oci::Digest digest, StoredBlo
     if (size != stored.size) {
         log::warn("cache", "the file of {} has {} bytes instead of {}: dropped", digest.text(),
                   size, stored.size);
-        co_await pool_.run(
-            [this, digest, stored] { metadata_.remove_blob(digest, stored.generation); });
+        const bool dropped = co_await pool_.run(
+            [this, digest, stored] { return metadata_.remove_blob(digest, stored.generation); });
+        if (!dropped) co_return nullptr;
+        context_.space.release(stored.size);
         co_await store_.erase(digest, stored.generation);
         co_return nullptr;
     }
@@ -117,11 +119,10 @@ Task<uint64_t> Blobs::ask_upstream(TargetPtr target, oci::Digest digest, bool li
     throw verdict.failure(Kind::blob_unknown, fmt::format("blob {}", digest.text()));
 }
 
-Task<uint64_t> Blobs::prove(TargetPtr target, oci::Digest digest, bool link) {
+Task<uint64_t> Blobs::prove(TargetPtr target, oci::Digest digest, bool link, TimePoint deadline) {
     const std::string key = negative_key(*target, digest);
     if (negatives_.holds(key))
         throw NegativeHit(Kind::blob_unknown, fmt::format("blob {} is not known", digest.text()));
-    const TimePoint deadline = clock_.now() + options_.miss_timeout;
     co_return co_await proofs_.run(
         key + (link ? "+" : "-"),
         [this, target, digest, link] { return ask_upstream(target, digest, link); }, deadline);
@@ -129,9 +130,10 @@ Task<uint64_t> Blobs::prove(TargetPtr target, oci::Digest digest, bool link) {
 
 Task<BlobView> Blobs::blob(TargetPtr target, oci::Digest digest, std::vector<WantedRange> wanted,
                            bool head) {
+    const TimePoint deadline = clock_.now() + options_.miss_timeout;
     const Known known = co_await look_up(target, digest);
     if (known.stored) {
-        if (!known.linked) co_await prove(target, digest, true);
+        if (!known.linked) co_await prove(target, digest, true, deadline);
         touches_.add(digest, clock_.wall());
         BlobView view;
         view.digest = digest;
@@ -144,7 +146,7 @@ Task<BlobView> Blobs::blob(TargetPtr target, oci::Digest digest, std::vector<Wan
         }
         forget(digest);
     }
-    if (!head) co_return co_await fetch(target, digest, std::move(wanted), known.linked);
+    if (!head) co_return co_await fetch(target, digest, std::move(wanted), known.linked, deadline);
     BlobView view;
     view.digest = digest;
     view.from = From::miss;
@@ -155,12 +157,12 @@ Task<BlobView> Blobs::blob(TargetPtr target, oci::Digest digest, std::vector<Wan
         view.from = From::joined;
         co_return view;
     }
-    view.size = co_await prove(target, digest, false);
+    view.size = co_await prove(target, digest, false, deadline);
     co_return view;
 }
 
 Task<BlobView> Blobs::fetch(TargetPtr target, oci::Digest digest, std::vector<WantedRange> wanted,
-                            bool linked_already) {
+                            bool linked_already, TimePoint deadline) {
     if (negatives_.holds(negative_key(*target, digest)))
         throw NegativeHit(Kind::blob_unknown, fmt::format("blob {} is not known", digest.text()));
     if (target->candidates.empty())
@@ -169,7 +171,7 @@ Task<BlobView> Blobs::fetch(TargetPtr target, oci::Digest digest, std::vector<Wa
     const auto running = table_.find(digest);
     bool proven = linked_already;
     if (running && !proven && !running->proven(target->repository)) {
-        co_await prove(target, digest, true);
+        co_await prove(target, digest, true, deadline);
         proven = true;
     }
     BlobView view;
@@ -180,33 +182,35 @@ Task<BlobView> Blobs::fetch(TargetPtr target, oci::Digest digest, std::vector<Wa
         const auto joined = table_.join_or_start(digest, wanted, origins_of(*target));
         fetch = joined.fetch;
         view.from = joined.fresh ? From::miss : From::joined;
-        view.size = co_await fetch->head(clock_.now() + options_.miss_timeout);
+        view.size = co_await fetch->head(deadline);
     } catch (const Failure& failure) {
         if (failure.kind() == Kind::blob_unknown)
             negatives_.remember(negative_key(*target, digest), target->freshness->negative_ttl);
         if (failure.kind() != Kind::no_space) throw;
         no_space = true;
     }
-    if (no_space) co_return co_await relay(target, digest);
-    if (!proven && !fetch->proven(target->repository)) co_await prove(target, digest, true);
+    if (no_space) co_return co_await relay(target, digest, deadline);
+    if (!proven && !fetch->proven(target->repository))
+        co_await prove(target, digest, true, deadline);
     view.upstream = std::make_shared<const std::string>(fetch->upstream_name());
     if (const auto failed = fetch->failure()) view.from = From::relay;
     view.readable = std::make_shared<FetchReadable>(std::move(fetch), relays_);
     co_return view;
 }
 
-Task<BlobView> Blobs::relay(TargetPtr target, oci::Digest digest) {
+Task<BlobView> Blobs::relay(TargetPtr target, oci::Digest digest, TimePoint deadline) {
     BlobView view;
     view.digest = digest;
     view.from = From::relay;
     view.upstream = target->upstream_name;
-    view.size = co_await prove(target, digest, false);
+    view.size = co_await prove(target, digest, false, deadline);
     view.readable =
         std::make_shared<RelayReadable>(relays_, digest, view.size, origins_of(*target));
     co_return view;
 }
 
 Task<> Blobs::stop() {
+    relays_.stop();
     co_await table_.stop();
 }
 

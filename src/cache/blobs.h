@@ -40,10 +40,11 @@ private:
     Task<std::shared_ptr<const File>> open_file(oci::Digest, StoredBlob);
     // An upstream of the target confirms that the repository has the blob; throws otherwise. Gives
     // its size.
-    Task<uint64_t> prove(TargetPtr, oci::Digest, bool link);
+    Task<uint64_t> prove(TargetPtr, oci::Digest, bool link, TimePoint deadline);
     Task<uint64_t> ask_upstream(TargetPtr, oci::Digest, bool link);
-    Task<BlobView> fetch(TargetPtr, oci::Digest, std::vector<WantedRange> wanted, bool linked);
-    Task<BlobView> relay(TargetPtr, oci::Digest);
+    Task<BlobView> fetch(TargetPtr, oci::Digest, std::vector<WantedRange> wanted, bool linked,
+                         TimePoint deadline);
+    Task<BlobView> relay(TargetPtr, oci::Digest, TimePoint deadline);
     std::string negative_key(const Target&, const oci::Digest&) const;
 
     const Options& options_;

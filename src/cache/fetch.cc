@@ -13,7 +13,22 @@ namespace {
 void fire_all(const std::vector<Firing>& firings) {
     for (const Firing& firing : firings) firing.fire();
 }
+
+bool is_no_space(const std::exception_ptr& error) {
+    try {
+        std::rethrow_exception(error);
+    } catch (const Failure& failure) {
+        return failure.kind() == Kind::no_space;
+    } catch (...) {
+        return false;
+    }
+}
 }  // namespace
+
+void Fetch::Wakes::act() const {
+    for (const auto& handle : handles) handle->cancel();
+    fire_all(firings);
+}
 
 Fetch::Fetch(FetchContext& context, oci::Digest digest, std::shared_ptr<Fetch> predecessor)
     : context_(context),
@@ -55,24 +70,28 @@ Task<uint64_t> Fetch::head(TimePoint deadline) {
     for (;;) {
         {
             std::lock_guard lock(mutex_);
-            if (failure_ && !size_) std::rethrow_exception(failure_);
+            // Without room the size is all that a relay needs of it.
+            if (failure_ && !(full_ && size_ && file_)) std::rethrow_exception(failure_);
             if (size_ && file_) {
                 head_given_ = true;
                 co_return *size_;
             }
-            if (failure_) std::rethrow_exception(failure_);
             waiters_.push_back(Waiter{0, 0, false, Firing(signal)});
         }
-        if (!co_await signal.wait(deadline))
-            throw Failure(Kind::upstream_timeout,
-                          fmt::format("no upstream answered for {} in time", digest_.text()));
+        const bool fired = co_await signal.wait(deadline);
+        if (fired) continue;
+        std::lock_guard lock(mutex_);
+        std::erase_if(waiters_, [&](const Waiter& w) { return w.firing == Firing(signal); });
+        throw Failure(Kind::upstream_timeout,
+                      fmt::format("no upstream answered for {} in time", digest_.text()));
     }
 }
 
 uint64_t Fetch::available_locked(uint64_t offset, bool whole) const {
     uint64_t end = have_.end_from(offset);
     // The withheld tail: whoever reads the last byte of a whole blob holds the right blob.
-    if (whole && whole_ && !verified_ && size_ && end == *size_) end = *size_ - 1;
+    const auto size = size_ ? size_ : promised_size_;
+    if (whole && whole_ && !verified_ && size && *size > 0 && end >= *size) end = *size - 1;
     return end > offset ? end - offset : 0;
 }
 
@@ -97,7 +116,8 @@ Task<uint64_t> Fetch::readable_from(uint64_t offset, uint64_t at_least, TimePoin
                 co_return count;
             }
             if (failure_) std::rethrow_exception(failure_);
-            check(state_ == State::running, "a reader's bytes are wanted, so they arrive or fail");
+            if (state_ != State::running)
+                throw Failure(Kind::internal, "bytes are read that nobody asked for");
             if (count > 0) deadline = soft;
             const uint64_t wake_at = offset + std::max<uint64_t>(count > 0 ? at_least : 1, 1);
             waiters_.push_back(Waiter{wake_at, offset, whole, Firing(signal)});
@@ -166,27 +186,26 @@ void Fetch::fire_locked(std::vector<Firing>& out) {
     });
 }
 
-void Fetch::fail_locked(std::exception_ptr error, std::vector<Firing>& out) {
+void Fetch::fail_locked(std::exception_ptr error, Wakes& out) {
     if (state_ != State::running || verified_) return;
     state_ = State::failed;
+    full_ = is_no_space(error);
     failure_ = std::move(error);
-    fire_locked(out);
-    for (const auto& segment : segments_)
-        if (segment->wake) out.push_back(*segment->wake);
-    if (driver_) out.push_back(*driver_);
+    fire_locked(out.firings);
+    for (const auto& segment : segments_) {
+        if (segment->wake) out.firings.push_back(*segment->wake);
+        if (segment->handle) out.handles.push_back(segment->handle);
+    }
+    if (driver_) out.firings.push_back(*driver_);
 }
 
 void Fetch::fail(std::exception_ptr error) {
-    std::vector<Firing> out;
-    std::vector<std::shared_ptr<client::TransferHandle>> handles;
+    Wakes wakes;
     {
         std::lock_guard lock(mutex_);
-        fail_locked(std::move(error), out);
-        for (const auto& segment : segments_)
-            if (segment->handle) handles.push_back(segment->handle);
+        fail_locked(std::move(error), wakes);
     }
-    for (const auto& handle : handles) handle->cancel();
-    fire_all(out);
+    wakes.act();
 }
 
 void Fetch::cancel(const Failure& why) {
@@ -202,9 +221,8 @@ void Fetch::wake_driver() {
     if (driver) driver->fire();
 }
 
-bool Fetch::learn_size(uint64_t size) {
-    uint64_t promised = 0;
-    bool whole = false;
+bool Fetch::learn_size(uint64_t size, const Origin& origin) {
+    bool allocate = false;
     {
         std::lock_guard lock(mutex_);
         if (size_) {
@@ -215,36 +233,47 @@ bool Fetch::learn_size(uint64_t size) {
             throw Failure(
                 Kind::upstream_bad,
                 fmt::format("{} has another size than the first answer said", digest_.text()));
-        whole = whole_;
-        promised = whole ? size - std::min(size, have_.total()) : 0;
-    }
-    // Space is promised before the bytes come; a range fetch takes its chunks as they come.
-    std::optional<store::Space::Reservation> reservation;
-    if (promised > 0) {
-        reservation = context_.space.reserve(promised);
-        if (!reservation) {
-            // The size is told all the same: a relay needs it.
-            std::lock_guard lock(mutex_);
-            if (!size_) size_ = size;
+        const auto here = have_.list();
+        if (!here.empty() && here.back().end > size) {
+            doubtful_ = true;
+            return false;
         }
-        if (!reservation)
-            throw Failure(Kind::no_space,
-                          fmt::format("no room for {} bytes of {}", promised, digest_.text()));
-        staging_->file->allocate(size);
+        // Told before there is room for it: a relay needs it.
+        size_ = size;
+        size_from_ = origin.key();
+        for (const auto& segment : segments_) segment->limit = std::min(segment->limit, size);
+        allocate = whole_ && staging_;
     }
+    reserve();
+    if (allocate) staging_->file->allocate(size);
     std::vector<Firing> out;
     {
         std::lock_guard lock(mutex_);
-        if (size_) return *size_ == size;
-        size_ = size;
-        if (reservation) reservation_ = std::move(*reservation);
-        for (const auto& segment : segments_) segment->limit = std::min(segment->limit, size);
         check_sum_locked(out);  // of an empty blob, or of one that was there but for its size
         fire_locked(out);
         if (driver_) out.push_back(*driver_);
     }
     fire_all(out);
     return true;
+}
+
+// Space for all of a whole blob is promised before its bytes come, or before the rest of them when
+// it began as ranges; ranges take their chunks as they come.
+void Fetch::reserve() {
+    uint64_t rest = 0;
+    {
+        std::lock_guard lock(mutex_);
+        if (!whole_ || !size_ || reserved_ || state_ != State::running) return;
+        reserved_ = true;
+        rest = *size_ - std::min(*size_, counted_);
+    }
+    if (rest == 0) return;
+    auto reservation = context_.space.reserve(rest);
+    if (!reservation)
+        throw Failure(Kind::no_space,
+                      fmt::format("no room for {} bytes of {}", rest, digest_.text()));
+    std::lock_guard lock(mutex_);
+    reservation_ = std::move(*reservation);
 }
 
 void Fetch::check_sum_locked(std::vector<Firing>& out) {
@@ -267,15 +296,15 @@ void Fetch::arrived(uint64_t first, std::span<const std::byte> bytes) {
         progress_ = context_.clock.now();
         received_ += bytes.size();
         if (first == hashed_ && !hashing_) hash = hashing_ = true;
+        const bool unhashed = !hashing_ && have_.end_from(hashed_) > hashed_;
+        if (unhashed && driver_) out.push_back(*driver_);
         fire_locked(out);
         if (received_ - recorded_ >= context_.options.record_bytes && driver_)
             out.push_back(*driver_);
     }
     fire_all(out);
-    if (!hash) {
-        // Ahead of the front: whoever owns the hasher, or the driver, reaches it later.
-        return;
-    }
+    // Ahead of the front: whoever owns the hasher, or the driver, reaches it later.
+    if (!hash) return;
     hasher_.update(bytes);
     out.clear();
     {

@@ -44,8 +44,15 @@ struct FetchContext {
     Random& random;
     Scope& scope;
     Semaphore& permits;
-    // (digest, origin) pairs that gave wrong bytes not long ago; the time they may be tried again.
+    // (digest, origin) pairs that gave wrong bytes not long ago, and until when others come first.
     Lru<std::string, TimePoint>& bad_origins;
+    // Set once before the first fetch, when there are tiers to keep in bounds; empty otherwise.
+    // Evicts until so many bytes fit; false when they can't.
+    std::function<Task<bool>(uint64_t)> make_room = {};
+    // A blob was stored: there may be something to upload.
+    std::function<void()> stored = {};
+    // Whether a blob of this size is worth keeping on disk, from this request on.
+    std::function<bool(const oci::Digest&, uint64_t)> admits = {};
 };
 
 class Segment;
@@ -104,7 +111,7 @@ private:
         bool urgent = false;
     };
 
-    // fetch_drive.cc
+    // fetch_drive.cc, fetch_segments.cc, fetch_end.cc
     Task<> drive();
     Task<> fill();
     Task<> settle();
@@ -125,10 +132,14 @@ private:
         }
     };
     Task<> run_segment(std::shared_ptr<Segment> segment);
+    Task<> pursue(std::shared_ptr<Segment> segment);
     Task<> attempt(std::shared_ptr<Segment> segment, std::shared_ptr<Origin> origin,
                    SegmentRound& round);
     Task<bool> next_round(std::shared_ptr<Segment> segment, SegmentRound& round);
     std::shared_ptr<Origin> choose_origin(const std::set<std::string>& tried) const;
+    bool untried_locked(const std::set<std::string>& tried) const;
+    bool hope_locked(const SegmentRound& round) const;
+    Failure verdict_locked(const SegmentRound& round) const;
     void blame(Origin& origin, const std::string& problem, SegmentRound& round);
     Duration head_time(const SegmentRound& round) const;
     Task<> record();
@@ -136,6 +147,10 @@ private:
     Task<> store_blob();
     Task<> restart_or_fail();
     Task<> end_partial();
+    Task<> salvage();
+    Task<> drop_file();
+    Task<bool> adopt_committed(const meta::StagingRow& row);
+    void reserve();
     void count_space_locked(uint64_t total);
     void spawn_work();
     void hash_ahead();
@@ -145,6 +160,7 @@ private:
     std::optional<Plan> plan_blind_locked() const;
     std::optional<Plan> plan_urgent_locked();
     void resolve_wanted_locked();
+    bool wants_more_locked();
     uint64_t align_down(uint64_t offset) const;
     uint64_t align_up(uint64_t offset) const;
     const FetchPolicy& policy_locked() const;
@@ -152,11 +168,18 @@ private:
     // fetch.cc
     uint64_t available_locked(uint64_t offset, bool whole) const;
     void fire_locked(std::vector<Firing>& out);
-    void fail_locked(std::exception_ptr error, std::vector<Firing>& out);
+    // Who has to know of an end, told once the mutex is free.
+    struct Wakes {
+        std::vector<Firing> firings;
+        std::vector<std::shared_ptr<client::TransferHandle>> handles;
+        void act() const;
+    };
+    void fail_locked(std::exception_ptr error, Wakes& out);
     void fail(std::exception_ptr error);
     void wake_driver();
     // Takes the size that an origin claims; false when it contradicts what is known.
-    bool learn_size(uint64_t size);
+    // Failure{no_space} when there is no room for it.
+    bool learn_size(uint64_t size, const Origin& origin);
     // Bytes have been written at [first, end): hash, publish, wake.
     void arrived(uint64_t first, std::span<const std::byte> bytes);
     void check_sum_locked(std::vector<Firing>& out);
@@ -171,7 +194,9 @@ private:
     State state_ = State::running;
     std::exception_ptr failure_;
     std::optional<uint64_t> size_;
+    std::string size_from_;  // key of the origin that told it
     meta::Extents have_;
+    meta::Extents claimed_;  // have_, and what is being written
     bool whole_ = false;
     std::vector<WantedRange> specs_;  // not yet resolved against the size
     meta::Extents wanted_;            // resolved and aligned
@@ -179,6 +204,7 @@ private:
     std::set<std::string> proven_;
     std::set<std::string> contributed_;  // keys of origins whose bytes are in the file
     std::set<std::string> slow_;         // keys of origins that stalled: the others first
+    std::set<std::string> convicted_;    // keys of origins whose bytes were wrong: never again
     std::string upstream_name_;
     std::vector<std::shared_ptr<Segment>> segments_;
     std::vector<Waiter> waiters_;
@@ -189,7 +215,12 @@ private:
     std::shared_ptr<store::Staging> staging_;
     std::shared_ptr<const File> file_;
     store::Space::Reservation reservation_;
-    uint64_t counted_ = 0;   // bytes of this blob that Space counts as used
+    bool reserved_ = false;   // the space of the whole was asked for
+    uint64_t counted_ = 0;    // bytes of this blob that Space counts as used
+    uint64_t row_bytes_ = 0;  // bytes of this blob that its row in the database counts
+    // The generation under which an earlier process committed the file, but wrote no row.
+    std::optional<uint64_t> committed_;
+    bool full_ = false;      // it failed for want of space
     bool resumed_ = false;   // bytes of an earlier process are in the file
     bool shown_ = false;     // a reader was given bytes
     bool mismatch_ = false;  // all has arrived, and it is not the blob

@@ -1,4 +1,5 @@
-// cache/fetch_drive.cc: the driver of a Fetch: prepare and fill. How it ends is in fetch_end.cc.
+// cache/fetch_drive.cc: the driver of a Fetch: prepare and fill. How a segment gets its bytes is in
+// fetch_segments.cc, how a Fetch ends in fetch_end.cc.
 //
 // The driver is one coroutine on one loop. It starts segments (each a coroutine of its own), has
 // the front hashed, records extents, and ends the fetch: stored, parked or failed. Nobody else
@@ -14,14 +15,7 @@ namespace weir::cache {
 namespace {
 using namespace std::chrono_literals;
 constexpr uint64_t kHashStepBytes = 1 << 20;
-// Rounds over all origins for a blob of which no byte has come yet.
-constexpr int kFirstByteRounds = 3;
-constexpr Duration kRoundDelay = 100ms;
-constexpr Duration kMaxRoundDelay = 2s;
-constexpr Duration kMinAttempt = 1s;
 constexpr Duration kLingerTime = 200ms;
-// How long an origin that gave wrong bytes of a blob is not asked for it again.
-constexpr Duration kBadOriginTime = 10min;
 }  // namespace
 
 void Fetch::start(std::function<void()> ended) {
@@ -46,6 +40,7 @@ Task<> Fetch::drive() {
         co_await predecessor_->join();
         predecessor_.reset();
     }
+    bool broken = false;
     try {
         auto permit =
             co_await context_.permits.acquire(context_.clock.now() + context_.options.miss_timeout);
@@ -57,8 +52,11 @@ Task<> Fetch::drive() {
         // request.
         log::warn("cache", "fetch of {} failed: {}", digest_.text(), error.what());
         fail(std::current_exception());
+        broken = true;
     }
+    stop_segments();
     co_await settle();
+    if (broken) co_await salvage();
     // Out of the table first: whoever comes from now on starts anew and waits for this end.
     ended_();
     std::vector<Firing> joiners;
@@ -128,6 +126,7 @@ Task<> Fetch::prepare() {
     if (found.staging) {
         auto staging = co_await context_.store.reopen(digest, found.staging->generation);
         if (staging && adopt_staging(*found.staging, staging)) co_return;
+        if (!staging && co_await adopt_committed(*found.staging)) co_return;
         co_await context_.store.discard_left_over(digest, found.staging->generation);
     }
     meta::StagingRow row;
@@ -138,6 +137,7 @@ Task<> Fetch::prepare() {
         metadata.put_staging(row);
         return row.generation;
     });
+    if (found.staging) context_.space.release(found.staging->extents.total());
     auto staging = co_await context_.store.stage(digest, row.generation, std::nullopt);
     std::lock_guard lock(mutex_);
     staging_ = std::move(staging);
@@ -146,30 +146,47 @@ Task<> Fetch::prepare() {
 
 bool Fetch::adopt_staging(const meta::StagingRow& row, std::shared_ptr<store::Staging> staging) {
     if (row.extents.empty()) return false;
-    std::optional<store::Space::Reservation> reservation;
-    if (row.size) {
-        // What is here counts as used already; the rest is promised now.
-        reservation = context_.space.reserve(*row.size - std::min(*row.size, row.extents.total()));
-        if (!reservation)
-            throw Failure(Kind::no_space,
-                          fmt::format("no room for the rest of {}", digest_.text()));
-    }
     std::vector<Firing> out;
     {
         std::lock_guard lock(mutex_);
         staging_ = std::move(staging);
         file_ = staging_->file;
-        have_ = row.extents;
+        have_ = claimed_ = row.extents;
         size_ = row.size;
         resumed_ = true;
-        counted_ = row.extents.total();
-        if (reservation) reservation_ = std::move(*reservation);
+        counted_ = row_bytes_ = row.extents.total();
         fire_locked(out);
     }
     for (const Firing& firing : out) firing.fire();
     log::info("cache", "going on with {}: {} of {} bytes are here", digest_.text(),
               row.extents.total(), row.size.value_or(0));
     return true;
+}
+
+// The process died between the commit of the file and its row: all of it is here, to be verified.
+Task<bool> Fetch::adopt_committed(const meta::StagingRow& row) {
+    const auto digest = digest_;
+    const uint64_t generation = row.generation;
+    const uint64_t counted = row.extents.total();
+    auto file = co_await context_.store.open(digest, generation);
+    if (!file) co_return false;
+    const uint64_t size = co_await context_.pool.run([file] { return file->size(); });
+    std::vector<Firing> out;
+    {
+        std::lock_guard lock(mutex_);
+        committed_ = generation;
+        file_ = std::move(file);
+        size_ = size;
+        have_.insert(0, size);
+        claimed_ = have_;
+        resumed_ = whole_ = true;
+        counted_ = row_bytes_ = counted;
+        check_sum_locked(out);
+        fire_locked(out);
+    }
+    for (const Firing& firing : out) firing.fire();
+    log::info("cache", "{} was committed before a crash: verifying it", digest.text());
+    co_return true;
 }
 
 void Fetch::spawn_work() {
@@ -213,18 +230,25 @@ void Fetch::hash_ahead() {
         }
         const auto piece = std::span(buffer).first(std::min<uint64_t>(bytes, buffer.size()));
         try {
-            if (file_->read_at(hashed_, piece) != piece.size())
+            const bool there = file_->read_at(hashed_, piece) == piece.size();
+            if (there) hasher_.update(piece);
+            std::lock_guard lock(mutex_);
+            if (!there) {
+                doubtful_ = true;
                 throw Failure(Kind::io, fmt::format("staging of {} is shorter than its extents",
                                                     digest_.text()));
-            hasher_.update(piece);
-            std::lock_guard lock(mutex_);
+            }
             hashed_ += piece.size();
         } catch (...) {
+            Wakes wakes;
             {
                 std::lock_guard lock(mutex_);
                 hashing_ = false;
+                fail_locked(std::current_exception(), wakes);
+                // It may have ended before, and its driver waits for this.
+                if (driver_) wakes.firings.push_back(*driver_);
             }
-            fail(std::current_exception());
+            wakes.act();
             return;
         }
     }
@@ -239,6 +263,7 @@ Task<> Fetch::fill() {
         driver_.emplace(signal);
     }
     for (;;) {
+        reserve();
         spawn_work();
         bool record_due = false;
         {
@@ -247,7 +272,7 @@ Task<> Fetch::fill() {
             const bool busy = !segments_.empty() || hashing_;
             if (state_ != State::running || verified_ || mismatch_) {
                 if (!busy) break;
-            } else if (!busy && size_ && specs_.empty()) {
+            } else if (!busy && !wants_more_locked()) {
                 if (policy_locked().rest && !whole_) {
                     whole_ = true;
                     continue;
@@ -269,11 +294,11 @@ Task<> Fetch::fill() {
     driver_.reset();
 }
 
-// A verified blob needs no more bytes: transfers end by themselves (which keeps their connections)
-// or, soon, by force.
+// A blob that is all here, right or wrong, needs no more bytes: transfers end by themselves (which
+// keeps their connections) or, soon, by force.
 TimePoint Fetch::patience() const {
     std::lock_guard lock(mutex_);
-    return verified_ ? context_.clock.now() + kLingerTime : kNever;
+    return verified_ || mismatch_ ? context_.clock.now() + kLingerTime : kNever;
 }
 
 void Fetch::stop_segments() {
@@ -288,168 +313,6 @@ void Fetch::stop_segments() {
     }
     for (const auto& handle : handles) handle->cancel();
     for (const Firing& firing : out) firing.fire();
-}
-
-std::shared_ptr<Origin> Fetch::choose_origin(const std::set<std::string>& tried) const {
-    std::lock_guard lock(mutex_);
-    std::shared_ptr<Origin> second_choice;
-    for (const auto& origin : origins_) {
-        if (tried.contains(origin->key())) continue;
-        const auto until = context_.bad_origins.get(bad_key(*origin));
-        if (until && *until > context_.clock.now()) continue;
-        if (origin->usable() && !slow_.contains(origin->key())) return origin;
-        if (!second_choice) second_choice = origin;
-    }
-    return second_choice;
-}
-
-Task<> Fetch::run_segment(std::shared_ptr<Segment> segment) {
-    SegmentRound round;
-    round.started = context_.clock.now();
-    while (true) {
-        {
-            std::lock_guard lock(mutex_);
-            // Another request may have brought the next bytes.
-            if (segment->suffix == 0)
-                segment->position = std::max(
-                    segment->position, std::min(have_.end_from(segment->position), segment->limit));
-            if (state_ != State::running || verified_ || segment->done()) break;
-        }
-        auto origin = choose_origin(round.tried);
-        if (!origin) {
-            if (!co_await next_round(segment, round)) break;
-            continue;
-        }
-        co_await attempt(segment, origin, round);
-    }
-    std::optional<Firing> driver;
-    {
-        std::lock_guard lock(mutex_);
-        std::erase(segments_, segment);
-        driver = driver_;
-    }
-    if (driver) driver->fire();
-}
-
-// One request to one origin, and what its end means for the round.
-Task<> Fetch::attempt(std::shared_ptr<Segment> segment, std::shared_ptr<Origin> origin,
-                      SegmentRound& round) {
-    segment->begin(origin);
-    upstream::BlobRange range;
-    {
-        std::lock_guard lock(mutex_);
-        range.first = segment->position;
-        range.suffix = segment->suffix;
-        const bool to_the_end = size_ ? segment->limit >= *size_ : segment->limit == UINT64_MAX;
-        if (!to_the_end) range.last = segment->limit - 1;
-    }
-    const TimePoint now = context_.clock.now();
-    const auto answer = co_await origin->read(
-        digest_, range, segment, [segment](auto handle) { segment->started(std::move(handle)); },
-        now + head_time(round));
-
-    std::string problem;
-    bool progress = false;
-    bool done = false;
-    {
-        std::lock_guard lock(mutex_);
-        progress = segment->attempt_bytes > 0;
-        problem = segment->bad ? segment->problem : "";
-        segment->handle.reset();
-        done = segment->done();
-    }
-    if (progress) round.forget();
-    if (!problem.empty()) {
-        co_return blame(*origin, problem, round);
-    }
-    using upstream::TransferEnd;
-    if (answer.end == TransferEnd::complete && !size()) {
-        // No length was announced: the end of the body tells it.
-        learn_size(segment->position);
-        co_return;
-    }
-    if (done || !running()) co_return;
-    if (answer.end == TransferEnd::stalled) {
-        std::lock_guard lock(mutex_);
-        slow_.insert(origin->key());
-    }
-    if (answer.end == TransferEnd::none) {
-        round.verdict.add(answer);
-    } else {
-        upstream::Answer broken;
-        broken.outcome = upstream::Outcome::failed;
-        broken.detail = fmt::format("{} broke the transfer off", origin->upstream_name());
-        round.verdict.add(broken);
-        log::info("cache", "{}: {} {} at byte {}", digest_.text(), origin->key(),
-                  answer.end == TransferEnd::stalled ? "stalled" : "broke off", segment->position);
-    }
-    // A cut that brought something is taken up at once, by the same origin too; anything else is
-    // the next one's turn.
-    if (!progress || answer.end == TransferEnd::stalled) round.tried.insert(origin->key());
-}
-
-void Fetch::blame(Origin& origin, const std::string& problem, SegmentRound& round) {
-    log::warn("cache", "{}: {} is not asked for it again for a while: {}", digest_.text(),
-              origin.key(), problem);
-    origin.report_bad();
-    context_.bad_origins.put(bad_key(origin), context_.clock.now() + kBadOriginTime);
-    upstream::Answer answer;
-    answer.outcome = upstream::Outcome::failed;
-    answer.detail = fmt::format("{}: {}", origin.upstream_name(), problem);
-    round.verdict.add(answer);
-    round.tried.insert(origin.key());
-}
-
-// How long an origin may take to begin its answer: all of them together stay within the time of a
-// miss.
-Duration Fetch::head_time(const SegmentRound& round) const {
-    std::lock_guard lock(mutex_);
-    const Duration limit = context_.options.miss_timeout * 9 / 10;
-    const Duration left =
-        std::max<Duration>(round.started + limit - context_.clock.now(), kMinAttempt);
-    const size_t others =
-        origins_.size() > round.tried.size() ? origins_.size() - round.tried.size() : 1;
-    return std::max<Duration>(left / static_cast<int64_t>(others), kMinAttempt);
-}
-
-// Every origin was tried and brought nothing. false: the fetch has failed.
-Task<bool> Fetch::next_round(std::shared_ptr<Segment> segment, SegmentRound& round) {
-    Signal signal;
-    const TimePoint now = context_.clock.now();
-    Duration delay{};
-    {
-        std::lock_guard lock(mutex_);
-        bool again = false;
-        if (received_ > 0 || resumed_) {
-            // Readers have begun: go on trying as long as there is hope, they only see a pause.
-            again =
-                now - std::max(progress_, round.started) < context_.options.no_progress_timeout &&
-                !round.verdict.empty();
-        } else {
-            again = round.verdict.worth_a_retry() && round.number + 1 < kFirstByteRounds &&
-                    now - round.started < context_.options.miss_timeout * 7 / 10;
-        }
-        if (again) {
-            const uint32_t shift = std::min<uint32_t>(round.number, 5);
-            delay = std::min<Duration>(kRoundDelay * (1 << shift), kMaxRoundDelay);
-            delay += Duration(context_.random.below(static_cast<uint64_t>(delay.count()) / 4 + 1));
-            segment->wake.emplace(signal);
-        }
-    }
-    if (delay == Duration{}) {
-        fail(std::make_exception_ptr(
-            round.verdict.failure(Kind::blob_unknown, fmt::format("blob {}", digest_.text()))));
-        co_return false;
-    }
-    co_await signal.wait(now + delay);
-    {
-        std::lock_guard lock(mutex_);
-        segment->wake.reset();
-    }
-    round.tried.clear();
-    round.verdict = {};
-    ++round.number;
-    co_return true;
 }
 
 }  // namespace weir::cache

@@ -1,4 +1,5 @@
-// cache/fetch_end.cc: how a Fetch ends: stored, begun anew, or left for the next request; and what it records meanwhile.
+// cache/fetch_end.cc: how a Fetch ends: stored, begun anew, or left for the next request; and what
+// it records meanwhile.
 #include <algorithm>
 
 #include "base/log.h"
@@ -23,6 +24,7 @@ Task<> Fetch::record() {
     co_await context_.store.sync(staging);
     auto& metadata = context_.metadata;
     co_await context_.pool.run([&metadata, row] { metadata.put_staging(row); });
+    row_bytes_ = row.extents.total();
 }
 
 Task<> Fetch::finish() {
@@ -40,7 +42,11 @@ Task<> Fetch::finish() {
 }
 
 Task<> Fetch::store_blob() {
-    co_await context_.store.commit(staging_);
+    if (!committed_) {
+        co_await context_.store.commit(staging_);
+        // From here on it is found by its name among the blobs, whatever happens to the row.
+        committed_ = staging_->generation;
+    }
     meta::BlobRow row;
     std::vector<std::string> proven;
     {
@@ -50,7 +56,7 @@ Task<> Fetch::store_blob() {
         proven.assign(proven_.begin(), proven_.end());
     }
     row.digest = digest_;
-    row.generation = staging_->generation;
+    row.generation = *committed_;
     row.created = row.accessed = context_.clock.wall();
     auto& metadata = context_.metadata;
     const bool fresh = co_await context_.pool.run([&metadata, row, proven] {
@@ -60,7 +66,8 @@ Task<> Fetch::store_blob() {
     });
     if (!fresh) co_await context_.store.erase(digest_, row.generation);
     std::lock_guard lock(mutex_);
-    count_space_locked(fresh ? row.size : 0);
+    row_bytes_ = fresh ? row.size : 0;
+    count_space_locked(row_bytes_);
     state_ = State::stored;
 }
 
@@ -68,35 +75,30 @@ Task<> Fetch::store_blob() {
 // has, the next origin is tried within this same fetch.
 Task<> Fetch::restart_or_fail() {
     SegmentRound unused;
-    Origins origins_now;
-    bool shown = false, resumed = false;
-    std::set<std::string> guilty;
+    Origins guilty;
+    bool shown = false;
     {
         std::lock_guard lock(mutex_);
-        origins_now = origins_;
         shown = shown_;
-        resumed = resumed_;
-        guilty = contributed_;
+        // Bytes of an earlier process may be what is wrong: nobody is blamed for them.
+        for (const auto& origin : origins_) {
+            const auto& key = origin->key();
+            if (resumed_ || !(contributed_.contains(key) || size_from_ == key)) continue;
+            guilty.push_back(origin);
+            convicted_.insert(key);
+        }
     }
-    // Bytes of an earlier process may be what is wrong: nobody is blamed for them.
-    for (const auto& origin : origins_now)
-        if (guilty.contains(origin->key()) && !resumed) blame(*origin, "wrong digest", unused);
-    auto& metadata = context_.metadata;
-    const auto digest = digest_;
-    co_await context_.pool.run([&metadata, digest] { metadata.remove_staging(digest); });
-    co_await context_.store.discard(staging_);
+    for (const auto& origin : guilty) blame(*origin, "wrong digest", unused);
+    co_await drop_file();
     Failure wrong(Kind::upstream_bad,
                   fmt::format("what the upstream sent is not {}", digest_.text()));
     bool again = false;
     {
         std::lock_guard lock(mutex_);
-        const bool others =
-            resumed || std::any_of(origins_.begin(), origins_.end(),
-                                   [&](const auto& o) { return !guilty.contains(o->key()); });
-        again = !shown && others && state_ == State::running;
-        count_space_locked(0);
+        again = !shown && untried_locked({}) && state_ == State::running;
         if (again) {
             have_.clear();
+            claimed_.clear();
             wanted_.clear();
             // A head that was given promised this size; a right blob of another size can't be
             // served under it.
@@ -105,7 +107,9 @@ Task<> Fetch::restart_or_fail() {
             hasher_ = crypto::Hasher(digest_.algorithm());
             hashed_ = received_ = recorded_ = 0;
             contributed_.clear();
-            resumed_ = mismatch_ = false;
+            size_from_.clear();
+            upstream_name_.clear();
+            resumed_ = mismatch_ = doubtful_ = reserved_ = false;
             whole_ = true;
             staging_.reset();
             file_.reset();
@@ -123,26 +127,48 @@ Task<> Fetch::restart_or_fail() {
 // Ranges that were wanted have arrived, or the fetch failed half-way: what is here is kept for the
 // next request.
 Task<> Fetch::end_partial() {
-    bool any = false, failed = false;
+    bool any = false;
     {
         std::lock_guard lock(mutex_);
-        any = !have_.empty() && !doubtful_;
-        failed = state_ == State::failed;
+        any = !have_.empty() && !doubtful_ && !mismatch_;
     }
-    if (any) {
-        co_await record();
-        std::lock_guard lock(mutex_);
-        count_space_locked(have_.total());
+    if (!any) co_return co_await drop_file();
+    // A committed file keeps its staging row, which is how it is found again.
+    if (!committed_) co_await record();
+    std::lock_guard lock(mutex_);
+    count_space_locked(row_bytes_);
+}
+
+// Nothing of this stays. The file goes first: a row without a file is harmless, a file without a
+// row would never be found.
+Task<> Fetch::drop_file() {
+    if (committed_) {
+        co_await context_.store.erase(digest_, *committed_);
+    } else if (staging_) {
+        co_await context_.store.discard(staging_);
+    } else {
         co_return;
     }
+    committed_.reset();
     auto& metadata = context_.metadata;
     const auto digest = digest_;
-    if (failed) {
-        co_await context_.pool.run([&metadata, digest] { metadata.remove_staging(digest); });
-        co_await context_.store.discard(staging_);
-        std::lock_guard lock(mutex_);
-        count_space_locked(0);
+    co_await context_.pool.run([&metadata, digest] { metadata.remove_staging(digest); });
+    std::lock_guard lock(mutex_);
+    row_bytes_ = 0;
+    count_space_locked(0);
+}
+
+// After the disk or the database failed: keeps what can be kept, and what counts as used is again
+// what the database knows.
+Task<> Fetch::salvage() {
+    try {
+        co_await end_partial();
+        co_return;
+    } catch (const std::exception& error) {
+        log::warn("cache", "what has arrived of {} is lost: {}", digest_.text(), error.what());
     }
+    std::lock_guard lock(mutex_);
+    count_space_locked(row_bytes_);
 }
 
 // Of this blob `total` bytes stay on disk: that much counts as used, what was promised beyond is

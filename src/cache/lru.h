@@ -40,12 +40,18 @@ public:
     void put(const Key& key, Value value, uint64_t weight = 1) {
         Shard& shard = shard_of(key);
         std::lock_guard lock(shard.mutex);
-        drop(shard, key);
-        if (weight > shard_limit_) return;
-        shard.order.push_front(Node{key, std::move(value), weight});
-        shard.map.emplace(key, shard.order.begin());
-        shard.weight += weight;
-        while (shard.weight > shard_limit_) drop(shard, shard.order.back().key);
+        put_locked(shard, key, std::move(value), weight);
+    }
+
+    // Unless somebody has put another value meanwhile: only if what is there satisfies `as_seen`
+    // (or nothing is there).
+    template <class F>
+    void put_if(const Key& key, Value value, F as_seen, uint64_t weight = 1) {
+        Shard& shard = shard_of(key);
+        std::lock_guard lock(shard.mutex);
+        const auto at = shard.map.find(key);
+        if (at != shard.map.end() && !as_seen(std::as_const(at->second->value))) return;
+        put_locked(shard, key, std::move(value), weight);
     }
 
     void erase(const Key& key) {
@@ -81,6 +87,14 @@ private:
     template <class K>
     Shard& shard_of(const K& key) {
         return shards_[(Hash{}(key) >> 7) % kShards];
+    }
+    void put_locked(Shard& shard, const Key& key, Value value, uint64_t weight) {
+        drop(shard, key);
+        if (weight > shard_limit_) return;
+        shard.order.push_front(Node{key, std::move(value), weight});
+        shard.map.emplace(key, shard.order.begin());
+        shard.weight += weight;
+        while (shard.weight > shard_limit_) drop(shard, shard.order.back().key);
     }
     void drop(Shard& shard, const Key& key) {
         auto at = shard.map.find(key);

@@ -97,6 +97,14 @@ void Manifests::remember_tag(const Target& target, const std::string& tag, Known
     tags_.put(std::string(pair_key(target.repository, tag)), std::move(known));
 }
 
+void Manifests::remember_still(const Target& target, const std::string& tag, KnownTag known) {
+    const auto digest = known.digest;
+    const TimePoint confirmed = known.confirmed;
+    tags_.put_if(
+        std::string(pair_key(target.repository, tag)), std::move(known),
+        [&](const KnownTag& now) { return now.digest == digest && now.confirmed == confirmed; });
+}
+
 void Manifests::remember_missing(const Target& target, const oci::Reference& reference) {
     const Freshness& freshness = *target.freshness;
     const bool signature = !reference.is_digest() && oci::is_signature_tag(reference.tag());
@@ -175,7 +183,7 @@ Task<std::optional<KnownTag>> Manifests::find_tag(TargetPtr target, std::string 
     known.confirmed = clock_.now() - age;
     known.next_check = clock_.now();
     known.upstream = std::make_shared<const std::string>(row->upstream);
-    remember_tag(*target, tag, known);
+    remember_still(*target, tag, known);
     co_return known;
 }
 
@@ -193,6 +201,8 @@ Task<ManifestView> Manifests::by_digest(TargetPtr target, oci::Digest digest, bo
         if (!co_await is_linked(target, digest)) {
             // Known through another repository: this one's upstream has to confirm that it has it
             // too.
+            if (negatives_.holds(pair_key(target->repository, reference.text())))
+                throw_negative(reference);
             co_await flights_.run(
                 flight_key("head", *target, reference.text()),
                 [this, target, reference] { return ask_head(target, reference); }, deadline());
@@ -247,9 +257,11 @@ Task<ManifestView> Manifests::known_tag(TargetPtr target, std::string tag, Known
             }
         }
     }
-    if (!known.manifest) known.manifest = co_await find_stored(known.digest);
+    if (!known.manifest) {
+        known.manifest = co_await find_stored(known.digest);
+        if (known.manifest) remember_still(*target, tag, known);
+    }
     if (known.manifest) {
-        remember_tag(*target, tag, known);
         blobs_.touches().add(known.digest, clock_.wall());
         auto manifest = known.manifest;
         co_return view(known, std::move(manifest), in_memory ? From::hit_memory : From::hit_disk,
@@ -407,7 +419,7 @@ Task<ManifestView> Manifests::revalidate(TargetPtr target, std::string tag, Know
             break;
     }
     known.next_check = clock_.now() + kAskAgain;
-    remember_tag(*target, tag, known);
+    remember_still(*target, tag, known);
     throw verdict.failure(Kind::manifest_unknown, fmt::format("tag {}", tag));
 }
 

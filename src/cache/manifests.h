@@ -42,6 +42,8 @@ private:
                    std::shared_ptr<const std::string> upstream);
 
     void remember_tag(const Target&, const std::string& tag, KnownTag);
+    // Adds to what is known of a tag that was looked up before a wait; what came meanwhile stays.
+    void remember_still(const Target&, const std::string& tag, KnownTag);
     void remember(const ManifestPtr&);
     void remember_missing(const Target&, const oci::Reference&);
     ManifestView view(const KnownTag&, ManifestPtr, From, Duration ttl) const;

@@ -1,4 +1,6 @@
 // cache/plan.cc: which range of the blob to ask for next. The fetch's mutex is held throughout.
+#include <algorithm>
+
 #include "cache/fetch.h"
 #include "cache/segment.h"
 
@@ -62,32 +64,52 @@ std::optional<Fetch::Plan> Fetch::plan_blind_locked() const {
     return plan;
 }
 
-// A reader waits far ahead of the transfer that would bring its bytes: it gets one of its own, and
-// the other one ends where that begins.
+// A reader waits far ahead of the transfer that would bring its bytes, or where none will for now:
+// it gets one of its own, and the other one ends where that begins.
 std::optional<Fetch::Plan> Fetch::plan_urgent_locked() {
     size_t urgent = 0;
     for (const auto& segment : segments_) urgent += segment->urgent ? 1 : 0;
     if (urgent >= kMaxUrgentSegments) return std::nullopt;
     for (const Waiter& waiter : waiters_) {
         if (waiter.offset >= *size_ || have_.end_from(waiter.offset) > waiter.offset) continue;
-        const uint64_t first = align_down(waiter.offset);
-        for (const auto& segment : segments_) {
-            const bool covers =
-                segment->position <= waiter.offset && waiter.offset < segment->limit;
-            if (!covers || segment->suffix > 0) continue;
-            if (waiter.offset - segment->position <= context_.options.range_ahead_bytes) continue;
-            const auto gap = have_.first_gap(std::max(first, segment->position), segment->limit);
-            if (!gap || gap->first > waiter.offset) continue;
-            Plan plan;
-            plan.urgent = true;
-            plan.range.first = gap->first;
-            plan.limit = std::min(gap->end, align_up(waiter.wake_at));
-            if (plan.limit <= plan.range.first) continue;
-            segment->limit = plan.range.first;
-            return plan;
+        const auto covering = std::find_if(segments_.begin(), segments_.end(), [&](const auto& s) {
+            return s->position <= waiter.offset && waiter.offset < s->limit;
+        });
+        uint64_t first = align_down(waiter.offset);
+        uint64_t end = std::min(*size_, align_up(waiter.wake_at));
+        if (covering != segments_.end()) {
+            const uint64_t ahead = waiter.offset - (*covering)->position;
+            if (ahead <= context_.options.range_ahead_bytes) continue;
+            first = std::max(first, (*covering)->position);
+            end = std::min(end, (*covering)->limit);
         }
+        // What others bring is left to them.
+        for (const auto& segment : segments_) {
+            if (covering != segments_.end() && segment == *covering) continue;
+            if (segment->limit <= waiter.offset) first = std::max(first, segment->limit);
+            if (segment->position > waiter.offset) end = std::min(end, segment->position);
+        }
+        // The gap that holds the waiter's byte.
+        auto gap = have_.first_gap(first, end);
+        while (gap && gap->end <= waiter.offset) gap = have_.first_gap(gap->end, end);
+        if (!gap || gap->first > waiter.offset) continue;
+        Plan plan;
+        plan.urgent = true;
+        plan.range.first = gap->first;
+        plan.limit = gap->end;
+        if (covering != segments_.end()) (*covering)->limit = plan.range.first;
+        return plan;
     }
     return std::nullopt;
+}
+
+// Something that was asked for is neither here nor on its way.
+bool Fetch::wants_more_locked() {
+    if (!size_) return true;
+    resolve_wanted_locked();
+    for (const auto& [first, end] : wanted_.list())
+        if (!have_.contains(first, end)) return true;
+    return whole_ && hashed_ < *size_;
 }
 
 std::optional<Fetch::Plan> Fetch::plan_locked() {

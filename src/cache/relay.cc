@@ -18,6 +18,7 @@ using client::BodyAction;
 constexpr int kRounds = 3;
 constexpr Duration kRoundDelay = 100ms;
 constexpr uint64_t kHashStepBytes = 1 << 20;
+}  // namespace
 
 // Between a transfer thread (sink), the runner coroutine and the reader. Any thread.
 class Pipe : public upstream::BlobSink {
@@ -91,7 +92,7 @@ public:
         if (wake) wake->fire();
     }
 
-    // The reader is gone.
+    // The reader is gone, or weir is about to be.
     void close() {
         std::shared_ptr<client::TransferHandle> handle;
         {
@@ -167,6 +168,8 @@ private:
     std::optional<Firing> reader_;
 };
 
+namespace {
+
 void hash_prefix(Pipe& pipe) {
     std::vector<std::byte> buffer(kHashStepBytes);
     const RelayRequest& request = pipe.request();
@@ -208,9 +211,8 @@ Task<bool> pass(std::shared_ptr<Pipe> pipe, Clock* clock, Duration head_time, Ve
 
 class RelayReader : public BlobReader {
 public:
-    RelayReader(Relays& relays, RelayRequest request)
-        : relays_(relays),
-          pipe_(std::make_shared<Pipe>(std::move(request), relays.options_.relay_buffer_bytes)) {}
+    RelayReader(Relays& relays, std::shared_ptr<Pipe> pipe)
+        : relays_(relays), pipe_(std::move(pipe)) {}
     ~RelayReader() override { pipe_->close(); }
 
     Task<std::optional<Bytes>> next(uint64_t max) override {
@@ -269,7 +271,27 @@ Relays::Relays(const Options& options, Scope& scope, Pool& pool, Clock& clock)
       permits_(options.max_relays, options.max_relays) {}
 
 std::unique_ptr<BlobReader> Relays::open(RelayRequest request) {
-    return std::make_unique<RelayReader>(*this, std::move(request));
+    auto pipe = std::make_shared<Pipe>(std::move(request), options_.relay_buffer_bytes);
+    std::lock_guard lock(mutex_);
+    if (stopped_) throw Failure(Kind::draining, "weir is shutting down");
+    std::erase_if(pipes_, [](const auto& open) { return open.expired(); });
+    pipes_.push_back(pipe);
+    return std::make_unique<RelayReader>(*this, std::move(pipe));
+}
+
+void Relays::stop() {
+    std::vector<std::weak_ptr<Pipe>> pipes;
+    {
+        std::lock_guard lock(mutex_);
+        stopped_ = true;
+        pipes.swap(pipes_);
+    }
+    for (const auto& open : pipes) {
+        const auto pipe = open.lock();
+        if (!pipe) continue;
+        pipe->fail(std::make_exception_ptr(Failure(Kind::draining, "weir is shutting down")));
+        pipe->close();
+    }
 }
 
 size_t Relays::running() const {

@@ -7,7 +7,9 @@
 // Options::max_relays at once; more are Failure{no_space}.
 #pragma once
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <vector>
 
 #include "async/pool.h"
 #include "async/scope.h"
@@ -28,10 +30,14 @@ struct RelayRequest {
     std::shared_ptr<const File> prefix;
 };
 
+class Pipe;
+
 class Relays {
 public:
     Relays(const Options&, Scope&, Pool&, Clock&);
     std::unique_ptr<BlobReader> open(RelayRequest);
+    // Fails all, and those to come: Failure{draining}.
+    void stop();
     size_t running() const;
 
 private:
@@ -41,6 +47,9 @@ private:
     Pool& pool_;
     Clock& clock_;
     Semaphore permits_;
+    std::mutex mutex_;
+    bool stopped_ = false;
+    std::vector<std::weak_ptr<Pipe>> pipes_;
 };
 
 }  // namespace weir::cache

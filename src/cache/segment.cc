@@ -13,7 +13,7 @@ void Segment::begin(std::shared_ptr<Origin> next) {
     origin = std::move(next);
     handle.reset();
     attempt_bytes = 0;
-    bad = false;
+    bad = contradicts = false;
     problem.clear();
 }
 
@@ -22,7 +22,7 @@ void Segment::started(std::shared_ptr<client::TransferHandle> transfer) {
     {
         std::lock_guard lock(fetch_->mutex_);
         handle = transfer;
-        cancel = fetch_->state_ != Fetch::State::running;
+        cancel = fetch_->state_ != Fetch::State::running || fetch_->verified_;
     }
     if (cancel) transfer->cancel();
 }
@@ -31,7 +31,8 @@ BodyAction Segment::on_head(const upstream::BlobHead& head) {
     try {
         {
             std::lock_guard lock(fetch_->mutex_);
-            if (fetch_->state_ != Fetch::State::running) return BodyAction::stop;
+            if (fetch_->state_ != Fetch::State::running || fetch_->verified_)
+                return BodyAction::stop;
             if (suffix == 0 && head.first > position) {
                 bad = true;
                 problem = fmt::format("asked from byte {}, got from byte {}", position, head.first);
@@ -52,11 +53,8 @@ BodyAction Segment::on_head(const upstream::BlobHead& head) {
             if (fetch_->upstream_name_.empty()) fetch_->upstream_name_ = origin->upstream_name();
         }
         cursor_ = head.first;
-        if (head.whole_size && !fetch_->learn_size(*head.whole_size)) {
-            std::lock_guard lock(fetch_->mutex_);
-            bad = true;
-            problem = fmt::format("says the blob has {} bytes, it has {}", *head.whole_size,
-                                  fetch_->size_.value_or(0));
+        if (head.whole_size && !fetch_->learn_size(*head.whole_size, *origin)) {
+            contradicted(*head.whole_size);
             return BodyAction::stop;
         }
         return BodyAction::go_on;
@@ -66,13 +64,20 @@ BodyAction Segment::on_head(const upstream::BlobHead& head) {
     }
 }
 
+void Segment::contradicted(uint64_t whole_size) {
+    std::lock_guard lock(fetch_->mutex_);
+    bad = contradicts = true;
+    problem = fmt::format("says the blob has {} bytes, it was said to have {}", whole_size,
+                          fetch_->size_.value_or(0));
+}
+
 Segment::Step Segment::next_step(uint64_t available) {
     std::lock_guard lock(fetch_->mutex_);
     if (fetch_->state_ != Fetch::State::running) return {Step::What::stop, 0};
-    const uint64_t end = fetch_->have_.end_from(cursor_);
+    const uint64_t end = fetch_->claimed_.end_from(cursor_);
     if (end > cursor_) {
-        // Present already: what another segment or an earlier request brought is never written
-        // again.
+        // Present already, or being written: what another segment or an earlier request brought is
+        // never written again, so that what was hashed is what is in the file.
         if (position < end && cursor_ <= position) position = std::min(end, limit);
         if (position >= limit) return {Step::What::stop, 0};
         if (end - cursor_ > kSwallowBytes && cursor_ + available < end)
@@ -86,8 +91,9 @@ Segment::Step Segment::next_step(uint64_t available) {
         return {Step::What::stop, 0};
     }
     uint64_t bytes = std::min(available, limit - cursor_);
-    if (const auto gap = fetch_->have_.first_gap(cursor_, cursor_ + bytes))
+    if (const auto gap = fetch_->claimed_.first_gap(cursor_, cursor_ + bytes))
         bytes = gap->end - cursor_;
+    fetch_->claimed_.insert(cursor_, cursor_ + bytes);
     return {Step::What::write, bytes};
 }
 

@@ -27,6 +27,8 @@ public:
     void begin(std::shared_ptr<Origin> origin);
     // Keeps the handle; cancels at once when the fetch has ended meanwhile.
     void started(std::shared_ptr<client::TransferHandle> handle);
+    // The origin says another size than is known.
+    void contradicted(uint64_t whole_size);
     // All of it has arrived. The fetch's mutex is held.
     bool done() const { return suffix == 0 && position >= limit; }
 
@@ -39,6 +41,7 @@ public:
     std::optional<Firing> wake;  // of its coroutine, while it waits between rounds
     std::shared_ptr<Origin> origin;
     uint64_t attempt_bytes = 0;  // that arrived in this attempt
+    bool contradicts = false;    // ... about the blob's size
     bool bad = false;            // the origin's answer contradicts what is known
     std::string problem;
 
