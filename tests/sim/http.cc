@@ -1,0 +1,176 @@
+#include "sim/http.h"
+
+#include <algorithm>
+
+#include "async/signal.h"
+
+namespace weir::sim {
+
+using client::BodyAction;
+using client::End;
+
+class HttpClient::Exchange : public std::enable_shared_from_this<Exchange> {
+public:
+    Exchange(HttpClient& http, client::Call call, std::shared_ptr<client::Sink> sink, Serving reply)
+        : http_(http),
+          call_(std::move(call)),
+          sink_(std::move(sink)),
+          reply_(std::move(reply)),
+          started_(http.loop_.now()) {}
+
+    void begin() {
+        const Duration connect = call_.timeouts.connect;
+        const Duration response = call_.timeouts.response;
+        if (reply_.way == Serving::Way::refuse) {
+            return after(std::min(reply_.latency, connect), [this] { finish(End::unreachable); });
+        }
+        if (reply_.way == Serving::Way::silence || reply_.latency > response) {
+            return after(response, [this] { finish(End::timeout); });
+        }
+        after(reply_.latency, [this] { head(); });
+    }
+
+    void cancel() { finish(End::cancelled); }
+    void resume() {
+        if (!paused_ || ended_) return;
+        paused_ = false;
+        piece();
+    }
+    // The other side is gone.
+    void drop() { finish(head_seen_ ? End::cut : End::unreachable); }
+    Task<client::ReplyEnd> result() { return result_.take(); }
+
+private:
+    void after(Duration delay, std::move_only_function<void()> f) {
+        timer_ = http_.loop_.at(http_.loop_.now() + delay,
+                                [self = shared_from_this(), f = std::move(f)]() mutable { f(); });
+    }
+
+    void head() {
+        head_seen_ = true;
+        end_.head.status = reply_.status;
+        end_.head.fields = reply_.fields;
+        end_.head.content_length = reply_.content_length;
+        end_.time_to_head = http_.loop_.now() - started_;
+        const bool has_body = call_.method != "HEAD" && reply_.source && reply_.length > 0;
+        if (has_body && reply_.content_length && *reply_.content_length > call_.max_body_bytes)
+            return finish(End::too_large);
+        if (sink_ && sink_->on_head(end_.head) == BodyAction::stop) return finish(End::stopped);
+        if (ended_) return;
+        if (call_.method == "HEAD") return finish(End::complete);
+        if (!has_body) return finish(short_of_length() ? End::cut : End::complete);
+        wait_for_piece();
+    }
+
+    // What the other side sends at most; a client reads no further than Content-Length.
+    uint64_t body_end() const {
+        uint64_t end = reply_.length;
+        if (reply_.content_length) end = std::min(end, *reply_.content_length);
+        return end;
+    }
+    bool short_of_length() const { return reply_.content_length && sent_ < *reply_.content_length; }
+
+    void wait_for_piece() {
+        if (sent_ == body_end()) return finish(short_of_length() ? End::cut : End::complete);
+        if (reply_.cut_at && sent_ >= *reply_.cut_at) return finish(End::cut);
+        if (reply_.stall_at && sent_ >= *reply_.stall_at)
+            return after(call_.timeouts.stall, [this] { finish(End::stalled); });
+        const uint64_t nanoseconds = next_bytes() * 1'000'000'000 / reply_.bytes_per_second;
+        after(Duration(static_cast<int64_t>(nanoseconds)), [this] { piece(); });
+    }
+
+    uint64_t next_bytes() const {
+        uint64_t end = body_end();
+        if (reply_.cut_at) end = std::min(end, *reply_.cut_at);
+        if (reply_.stall_at) end = std::min(end, *reply_.stall_at);
+        return std::min(reply_.piece_bytes, end - sent_);
+    }
+
+    void piece() {
+        const uint64_t bytes = next_bytes();
+        std::string data = reply_.source->substr(reply_.first + sent_, bytes);
+        if (reply_.flip_at && *reply_.flip_at >= sent_ && *reply_.flip_at < sent_ + bytes)
+            data[*reply_.flip_at - sent_] = static_cast<char>(data[*reply_.flip_at - sent_] ^ 0x20);
+        if (end_.body_bytes + bytes > call_.max_body_bytes) return finish(End::too_large);
+        const auto action =
+            sink_ ? sink_->on_data(std::as_bytes(std::span(data))) : BodyAction::go_on;
+        if (ended_) return;
+        if (action == BodyAction::pause) {
+            paused_ = true;
+            return;
+        }
+        http_.server_.delivered(reply_.id, reply_.first + sent_, bytes);
+        sent_ += bytes;
+        end_.body_bytes += bytes;
+        if (action == BodyAction::stop) return finish(End::stopped);
+        wait_for_piece();
+    }
+
+    void finish(End end) {
+        if (ended_) return;
+        ended_ = true;
+        const auto self = shared_from_this();
+        http_.loop_.cancel(timer_);
+        http_.running_.erase(self);
+        end_.end = end;
+        end_.detail = client::end_name(end);
+        sink_.reset();
+        http_.server_.ended(reply_.id, end);
+        result_.setter().set(std::move(end_));
+    }
+
+    HttpClient& http_;
+    const client::Call call_;
+    std::shared_ptr<client::Sink> sink_;
+    const Serving reply_;
+    const TimePoint started_;
+    client::ReplyEnd end_;
+    Reply<client::ReplyEnd> result_;
+    Loop::TimerId timer_;
+    uint64_t sent_ = 0;
+    bool head_seen_ = false, paused_ = false, ended_ = false;
+};
+
+// As in the real client, both verbs arrive on the transfer's side a little later.
+class HttpClient::Handle : public client::TransferHandle {
+public:
+    Handle(Loop& loop, std::weak_ptr<Exchange> exchange)
+        : loop_(loop), exchange_(std::move(exchange)) {}
+    void resume() override {
+        loop_.post([exchange = exchange_] {
+            if (const auto e = exchange.lock()) e->resume();
+        });
+    }
+    void cancel() override {
+        loop_.post([exchange = exchange_] {
+            if (const auto e = exchange.lock()) e->cancel();
+        });
+    }
+
+private:
+    Loop& loop_;
+    std::weak_ptr<Exchange> exchange_;
+};
+
+HttpClient::~HttpClient() = default;
+
+Task<client::ReplyEnd> HttpClient::send(client::Call call, std::shared_ptr<client::Sink> sink) {
+    Serving reply = server_.serve(call);
+    if (!plugged_) reply.way = Serving::Way::refuse;
+    auto started = std::move(call.started);
+    const auto exchange =
+        std::make_shared<Exchange>(*this, std::move(call), std::move(sink), std::move(reply));
+    running_.insert(exchange);
+    exchange->begin();
+    if (started) started(std::make_shared<Handle>(loop_, exchange));
+    co_return co_await exchange->result();
+}
+
+void HttpClient::plug(bool on) {
+    plugged_ = on;
+    if (on) return;
+    const auto running = running_;
+    for (const auto& exchange : running) exchange->drop();
+}
+
+}  // namespace weir::sim
