@@ -91,8 +91,16 @@ Task<HeadResult> Bucket::head(std::string key, TimePoint deadline) {
     ask.verb = Verb::head;
     ask.method = "HEAD";
     ask.key = impl_->service.key(key);
-    const Answer answer = co_await impl_->service.ask(std::move(ask), deadline);
+    const Answer answer = co_await impl_->service.ask(ask, deadline);
     HeadResult out{result_of(answer), 0};
+    if (out.outcome == Outcome::absent) {
+        // A 404 without words may be of the bucket or the user. A GET's has words.
+        ask.method = "GET";
+        ask.fields = {{"Range", "bytes=0-0"}};
+        const Answer words = co_await impl_->service.ask(std::move(ask), deadline);
+        out = {result_of(words), 0};
+        if (out.outcome == Outcome::ok) out = {bad("head: absent and there"), 0};
+    }
     if (out.outcome != Outcome::ok) co_return out;
     if (!answer.head.content_length) co_return HeadResult{bad("HEAD without a Content-Length"), 0};
     out.size = *answer.head.content_length;

@@ -79,6 +79,7 @@ public:
     Bucket(BucketOptions, client::HttpClient&, CredentialChain&, Pool&, Clock&, Random&);
     ~Bucket();
 
+    // `absent` is asked for twice, since the 404 of a HEAD doesn't say whether it is of the key or of the bucket.
     Task<HeadResult> head(std::string key, TimePoint deadline);
     // [first, last] (inclusive; absent: to the end). The sink sees status 200 for the whole or 206 with its fields, of
     // the range that was asked for; an exception of it is `stopped`. What ends after the head is not tried again.

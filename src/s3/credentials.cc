@@ -125,12 +125,13 @@ Held CredentialChain::Impl::keep(Credentials credentials, size_t from) {
 
 void CredentialChain::Impl::note_failure(const std::string& why) {
     std::lock_guard lock(mutex);
-    failure = fmt::format("no S3 credentials: {}", why);
+    std::string text = fmt::format("no S3 credentials: {}", why);
+    if (text != failure) log::warn("s3", "{}", text);
+    failure = std::move(text);
     failure_until = clock.now() + kFailureStands;
     const WallTime now = clock.wall();
     if (value && now < value->expires)
         renew_at = now + std::clamp((value->expires - now) / 5, kShortestRetry, kLongestRetry);
-    log::warn("s3", "credentials can't be had: {}", why);
 }
 
 void CredentialChain::expired(const Credentials& old) {

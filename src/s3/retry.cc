@@ -27,8 +27,7 @@ constexpr std::array<std::string_view, 3> kExpired = {"ExpiredToken", "TokenRefr
 constexpr std::array<std::string_view, 6> kRefused = {"AccessDenied",          "InvalidAccessKeyId",
                                                       "SignatureDoesNotMatch", "AllAccessDisabled",
                                                       "AccountProblem",        "InvalidToken"};
-// A 404 that says nothing about the object.
-constexpr std::array<std::string_view, 2> kOthersAbsent = {"NoSuchBucket", "NoSuchUpload"};
+constexpr std::array<std::string_view, 3> kAbsent = {"NoSuchKey", "NoSuchVersion", "NotFound"};
 
 Judgement judge_end(End end) {
     switch (end) {
@@ -60,9 +59,12 @@ Judgement judge(const client::ReplyEnd& reply, const std::optional<ErrorAnswer>&
         return {Outcome::bad, Next::region};
     if (one_of(code, kRefused) || status == 401 || status == 403)
         return {Outcome::refused, Next::settled};
-    if (code == "NoSuchKey") return {Outcome::absent, Next::settled};
-    if (status == 404)
-        return {one_of(code, kOthersAbsent) ? Outcome::bad : Outcome::absent, Next::settled};
+    if (status == 404) {
+        // A missing bucket or user, or a proxy's page, says nothing about the object. To a HEAD
+        // nobody can say more.
+        const bool absent = error ? one_of(code, kAbsent) : reply.body_bytes == 0;
+        return {absent ? Outcome::absent : Outcome::bad, Next::settled};
+    }
     if (status == 429 || status == 408 || (status >= 500 && status != 501))
         return {Outcome::unavailable, Next::again};
     if (status < 200 || status >= 300 || error) return {Outcome::bad, Next::settled};
