@@ -24,12 +24,6 @@ std::shared_ptr<const config::Config> read_configuration(const ServeArguments& a
     auto config =
         config::load(arguments.config_path, {.lenient = arguments.lenient}, environment, warnings);
     for (const std::string& warning : warnings) log::warn("config", "{}", warning);
-    if (!config->storage.driver.empty() && !arguments.lenient)
-        throw Failure(
-            Kind::config_invalid,
-            fmt::format("{}: storage.storageDriver: \"{}\" is not supported yet; --lenient "
-                        "keeps blobs on the local disk instead",
-                        arguments.config_path, config->storage.driver));
     return config;
 }
 

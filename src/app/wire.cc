@@ -40,9 +40,9 @@ store::DiskOptions store_options(const config::Config& config) {
 
 store::Space::Limits space_limits(const config::Config& config, const DiskSpace& disk) {
     store::Space::Limits limits;
-    const uint64_t most = config.disk.max_size.of(disk.total_bytes);
+    const uint64_t most = config.cache.max_bytes.of(disk.total_bytes);
     limits.max_bytes = most == 0 ? UINT64_MAX : most;
-    limits.min_free_bytes = config.disk.min_free.of(disk.total_bytes);
+    limits.min_free_bytes = config.cache.min_free.of(disk.total_bytes);
     return limits;
 }
 

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "config/load.h"
+#include "config/shape.h"
 
 namespace weir::config {
 
@@ -12,5 +13,8 @@ std::vector<std::string> docker_config_files(const Environment&);
 
 // State directory, login files and weir's own names, where nothing was said.
 void complete_from_environment(Config&, const Environment&);
+
+// Errors for values that have the right type and still can't be meant (check.cc).
+void check_values(const Config&, Reading&);
 
 }  // namespace weir::config

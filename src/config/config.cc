@@ -32,7 +32,8 @@ std::vector<std::string> needs_restart(const Config& before, const Config& after
     differ("weir.log.access", before.log.access_output, after.log.access_output);
     differ("storage.rootDirectory", before.storage.root_directory, after.storage.root_directory);
     differ("storage.commit", before.storage.commit, after.storage.commit);
-    differ("storage.storageDriver", before.storage.driver, after.storage.driver);
+    differ("storage.storageDriver", before.storage.s3, after.storage.s3);
+    differ("weir.s3", before.s3, after.s3);
     differ("extensions.metrics", before.metrics, after.metrics);
     differ("weir.missTimeout", before.timeouts.miss, after.timeouts.miss);
     differ("weir.fetch", before.fetch, after.fetch);

@@ -15,6 +15,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "config/size.h"
+#include "config/tiers.h"
 
 namespace weir::config {
 
@@ -23,18 +25,6 @@ inline constexpr size_t kMaxFileBytes = 4 * 1024 * 1024;
 inline constexpr size_t kMaxDepth = 32;
 inline constexpr size_t kMaxValues = 100'000;
 inline constexpr size_t kMaxRegistries = 1'000;
-
-inline constexpr uint64_t kKiB = 1024, kMiB = 1024 * kKiB, kGiB = 1024 * kMiB;
-
-// "50GB", "10GiB" or "80%" of something whose size is known later (a disk).
-struct Size {
-    uint64_t bytes = 0;
-    std::optional<double> percent;  // then bytes is 0
-    uint64_t of(uint64_t whole) const {
-        return percent ? static_cast<uint64_t>(static_cast<double>(whole) * *percent / 100) : bytes;
-    }
-    bool operator==(const Size&) const = default;
-};
 
 // ---- http, log, storage
 // ---------------------------------------------------------------------------------------------
@@ -72,6 +62,10 @@ struct Storage {
     std::string root_directory;  // never empty after a load
     bool commit = false;         // fsync before an object is called stored
     std::string driver;          // storageDriver.name as written; empty: local
+    std::optional<S3> s3;        // the durable tier behind the disk
+    Gc gc;                       // with weir.gc
+    Retention retention;
+    Redirect redirect;  // with weir.redirect
     bool operator==(const Storage&) const = default;
 };
 
@@ -202,12 +196,6 @@ struct Memory {
     bool operator==(const Memory&) const = default;
 };
 
-struct Disk {
-    Size max_size{0, {}};           // 0: no bound
-    Size min_free{256 * kMiB, {}};  // kept free for others; below it blobs are relayed, not stored
-    bool operator==(const Disk&) const = default;
-};
-
 struct Relay {
     uint64_t buffer_bytes = 1 * kMiB;
     uint32_t max_concurrent = 64;
@@ -272,7 +260,8 @@ struct Config {
     Freshness freshness;
     Fetch fetch;
     Memory memory;
-    Disk disk;
+    Cache cache;
+    S3Tuning s3;
     Relay relay;
     Threads threads;
     Limits limits;

@@ -1,12 +1,9 @@
 #include "config/load.h"
 
-#include <re2/re2.h>
-
 #include <algorithm>
 
 #include "base/failure.h"
 #include "base/file.h"
-#include "base/glob.h"
 #include "base/text.h"
 #include "config/complete.h"
 #include "config/registries.h"
@@ -15,9 +12,6 @@
 
 namespace weir::config {
 namespace {
-
-constexpr std::string_view kLevels[] = {"trace", "debug", "info", "warn",
-                                        "error", "fatal", "panic"};
 
 const Value* find_path(const Value& root, std::initializer_list<std::string_view> path) {
     const Value* at = &root;
@@ -51,84 +45,6 @@ void choose_registries(Config& config, const Value& root) {
     } else if (enable && !weak_flag(*enable).value_or(true)) {
         config.registries.clear();
     }
-}
-
-void check_regex(const std::string& pattern, std::string path, Reading& reading) {
-    re2::RE2::Options options;
-    options.set_log_errors(false);
-    const re2::RE2 regex(pattern, options);
-    if (regex.ok()) return;
-    reading.add(std::move(path), 0,
-                fmt::format("\"{}\" is not a regular expression: {}", pattern, regex.error()),
-                true);
-}
-
-void check_freshness(const Freshness& freshness, Reading& reading) {
-    for (size_t i = 0; i < freshness.immutable.size(); ++i) {
-        check_regex(freshness.immutable[i], fmt::format("weir.freshness.immutable[{}]", i),
-                    reading);
-    }
-    for (size_t i = 0; i < freshness.rules.size(); ++i) {
-        const FreshnessRule& rule = freshness.rules[i];
-        const std::string path = fmt::format("weir.freshness.rules[{}]", i);
-        check_regex(rule.tags, path + ".tags", reading);
-        if (!Glob::parse(rule.repositories)) {
-            reading.add(path + ".repositories", 0,
-                        fmt::format("\"{}\" is not a pattern", rule.repositories), true);
-        }
-    }
-}
-
-// Values that have the right type and still can't be meant.
-void check_values(const Config& config, Reading& reading) {
-    const auto need = [&reading](bool good, const char* path, const char* what) {
-        if (!good) reading.add(path, 0, what, true);
-    };
-    need(std::ranges::find(kLevels, ascii_lower(config.log.level)) != std::end(kLevels) ||
-             config.log.level.empty(),
-         "log.level", "expected trace, debug, info, warn, error, fatal or panic");
-    need(config.log.format == "json" || config.log.format == "text", "weir.log.format",
-         "expected \"json\" or \"text\"");
-    if (config.http.tls) {
-        need(!config.http.tls->cert.empty() && !config.http.tls->key.empty(), "http.tls",
-             "cert and key are both needed");
-    }
-    need(config.metrics.path.starts_with('/'), "extensions.metrics.prometheus.path",
-         "must begin with \"/\"");
-    const Duration zero{};
-    need(config.freshness.ttl >= zero && config.freshness.negative_ttl >= zero &&
-             config.freshness.signature_negative_ttl >= zero && config.freshness.list_ttl >= zero,
-         "weir.freshness", "times can't be negative");
-    need(config.timeouts.miss > zero, "weir.missTimeout", "must be greater than 0");
-    need(config.timeouts.drain >= zero, "weir.drainTimeout", "can't be negative");
-    need(config.timeouts.header > zero && config.timeouts.idle > zero &&
-             config.timeouts.handshake > zero,
-         "weir.timeouts", "must be greater than 0");
-    need(config.fetch.max_concurrent > 0, "weir.fetch.maxConcurrent", "must be greater than 0");
-    need(config.fetch.chunk_bytes >= 64 * kKiB && config.fetch.chunk_bytes <= kGiB,
-         "weir.fetch.chunkSize", "must be between 64KiB and 1GiB");
-    need(config.fetch.record_interval_bytes >= kMiB, "weir.fetch.recordInterval",
-         "must be at least 1MiB");
-    need(config.relay.buffer_bytes >= 64 * kKiB, "weir.relay.bufferBytes",
-         "must be at least 64KiB");
-    need(config.threads.loops <= 1024, "weir.threads.loops", "must be at most 1024");
-    need(config.threads.pool > 0 && config.threads.pool <= 1024, "weir.threads.pool",
-         "must be between 1 and 1024");
-    need(config.threads.transfers > 0 && config.threads.transfers <= 256, "weir.threads.transfers",
-         "must be between 1 and 256");
-    need(config.limits.max_connections > 0, "weir.limits.connections", "must be greater than 0");
-    need(config.limits.max_header_bytes >= 4 * kKiB && config.limits.max_header_bytes <= kMiB,
-         "weir.limits.headerBytes", "must be between 4KiB and 1MiB");
-    need(config.limits.max_url_bytes >= kKiB &&
-             config.limits.max_url_bytes <= config.limits.max_header_bytes,
-         "weir.limits.urlBytes", "must be between 1KiB and headerBytes");
-    need(config.limits.max_header_fields >= 16, "weir.limits.headerFields", "must be at least 16");
-    need(config.limits.max_manifest_bytes >= 64 * kKiB, "weir.limits.manifestBytes",
-         "must be at least 64KiB");
-    need(config.reload_interval >= std::chrono::milliseconds(100), "weir.reload.interval",
-         "must be at least 100ms");
-    need(config.memory.open_files > 0, "weir.memory.openFiles", "must be greater than 0");
-    check_freshness(config.freshness, reading);
 }
 
 void check_routing(const Config& config, Reading& reading) {

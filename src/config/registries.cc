@@ -3,6 +3,7 @@
 #include <re2/re2.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/text.h"
 #include "config/mapping.h"
@@ -221,6 +222,23 @@ void layer_settings(Config& config, const Value* upstreams, Reading& reading) {
     }
 }
 
+// Quotas are told by any name of the upstream, and kept by the one that its blobs have.
+void name_quotas(Config& config, Reading& reading) {
+    std::set<std::string> seen;
+    for (auto& [name, size] : config.cache.quotas) {
+        const auto known = std::ranges::find_if(
+            config.registries, [&](const Registry& registry) { return is_named(registry, name); });
+        const std::string path = "weir.cache.quotas." + name;
+        if (known == config.registries.end()) {
+            reading.add(path, 0, "no registry has this host or destination", true);
+            continue;
+        }
+        name = known->name;
+        if (!seen.insert(name).second)
+            reading.add(path, 0, fmt::format("{} has two quotas", name), true);
+    }
+}
+
 }  // namespace
 
 void complete_registries(Config& config, const Value* upstreams, const Environment& environment,
@@ -240,6 +258,7 @@ void complete_registries(Config& config, const Value* upstreams, const Environme
     }
     mark_hub_mirrors(config);
     layer_settings(config, upstreams, reading);
+    name_quotas(config, reading);
     for (const Registry& registry : config.registries) {
         reading.at("weir.upstreams." + registry.name,
                    [&] { check_settings(registry.settings, reading); });

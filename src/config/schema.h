@@ -9,6 +9,8 @@ namespace weir::config {
 
 // The whole file; its target is a Config.
 const Shape& file_shape();
+// storage; its target is a Storage.
+const Shape& storage_shape();
 // extensions.sync.registries[]; its target is a Registry.
 const Shape& registry_shape();
 // weir; its target is a Config.

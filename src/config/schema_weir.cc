@@ -84,6 +84,73 @@ const Shape& freshness_shape() {
     return shape;
 }
 
+// 0.95 or "95%".
+Key watermark(const char* name, double Cache::* member) {
+    Key made = custom_key<Cache>(
+        name, Form::any, [member](Cache& cache, const Value& value, Reading& reading) {
+            std::optional<double> share;
+            const auto size = weak_size(value);
+            if (value.is(Value::Type::text) && size && size->percent) share = *size->percent / 100;
+            const auto number = weak_number(value);
+            if (!share && number) share = *number;
+            if (share && *share > 0 && *share <= 1) {
+                cache.*member = *share;
+            } else {
+                reading.error(
+                    value.line,
+                    fmt::format("expected a share like 0.95 or \"95%\", got {}", describe(value)));
+            }
+        });
+    made.show = [member](void* target) {
+        return fmt::format("{}", static_cast<const Cache*>(target)->*member);
+    };
+    return made;
+}
+
+void read_quotas(Cache& cache, const Value& value, Reading& reading) {
+    cache.quotas.clear();
+    for (size_t i = 0; i < value.keys.size(); ++i) {
+        reading.at(value.keys[i], [&] {
+            auto size = weak_size(value.items[i]);
+            if (!size) return reading.error(value.items[i].line, size.error());
+            cache.quotas.emplace_back(value.keys[i], *size);
+        });
+    }
+}
+
+const Shape& cache_shape() {
+    static const Shape pin{{
+        key("repositories", &Pin::repositories),
+        key("tags", &Pin::tags),
+    }};
+    static const Shape admission{{bytes_key("minBytes", &Cache::admission_min_bytes)}};
+    static const Shape shape{{
+        key("maxBytes", &Cache::max_bytes),
+        watermark("highWatermark", &Cache::high_watermark),
+        watermark("lowWatermark", &Cache::low_watermark),
+        key("minFree", &Cache::min_free),
+        key("maxAge", &Cache::max_age),
+        custom_key<Cache>("quotas", Form::named, read_quotas),
+        objects_key("pins", &Cache::pins, pin),
+        same_object("admission", admission),
+    }};
+    return shape;
+}
+
+const Shape& s3_shape() {
+    static const Shape shape{{
+        key("uploads", &S3Tuning::uploads),
+        bytes_key("partSize", &S3Tuning::part_bytes),
+        bytes_key("singlePutSize", &S3Tuning::single_bytes),
+        key("parallelParts", &S3Tuning::parallel_parts),
+        key("maxAttempts", &S3Tuning::max_attempts),
+        key("connectTimeout", &S3Tuning::connect_timeout),
+        key("responseTimeout", &S3Tuning::response_timeout),
+        key("stallTimeout", &S3Tuning::stall_timeout),
+    }};
+    return shape;
+}
+
 Key show_rest() {
     Key made = custom_key<Fetch>("rest", Form::text, read_rest);
     made.show = [](void* target) -> std::string {
@@ -164,7 +231,6 @@ const Shape& weir_shape() {
         bytes_key("manifestBytes", &Memory::manifest_bytes),
         key("openFiles", &Memory::open_files),
     }};
-    static const Shape disk{{key("maxSize", &Disk::max_size), key("minFree", &Disk::min_free)}};
     static const Shape relay{{
         bytes_key("bufferBytes", &Relay::buffer_bytes),
         key("maxConcurrent", &Relay::max_concurrent),
@@ -192,6 +258,14 @@ const Shape& weir_shape() {
         key("watch", &Config::reload_watch),
         key("interval", &Config::reload_interval),
     }};
+    static const Shape gc{{key_at<Config>(
+        "untaggedAge", [](Config& config) -> auto& { return config.storage.gc.untagged_age; })}};
+    static const Shape redirect{{
+        key_at<Config>("networks",
+                       [](Config& config) -> auto& { return config.storage.redirect.networks; }),
+        key_at<Config>("validity",
+                       [](Config& config) -> auto& { return config.storage.redirect.validity; }),
+    }};
     static const Shape shape{{
         custom_key<Config>("hosts", Form::named, read_hosts),
         read_bare_upstream(),
@@ -204,7 +278,10 @@ const Shape& weir_shape() {
                        [](Config& config) -> auto& { return config.timeouts.drain; }),
         object_key("fetch", &Config::fetch, fetch),
         object_key("memory", &Config::memory, memory),
-        object_key("disk", &Config::disk, disk),
+        object_key("cache", &Config::cache, cache_shape()),
+        object_key("s3", &Config::s3, s3_shape()),
+        same_object("gc", gc),
+        same_object("redirect", redirect),
         object_key("relay", &Config::relay, relay),
         object_key("threads", &Config::threads, threads),
         object_key("limits", &Config::limits, limits),

@@ -4,17 +4,6 @@
 namespace weir::config {
 namespace {
 
-// A shape whose keys are all texts, flags or whatever; for parts of zot that are known and not
-// used.
-Shape known(std::initializer_list<std::pair<const char*, Form>> keys) {
-    Shape shape;
-    for (const auto& [name, form] : keys) shape.keys.push_back({.name = name, .form = form});
-    return shape;
-}
-Key inside(const char* name, Form form, const Shape& inner) {
-    return {.name = name, .form = form, .inner = &inner};
-}
-
 // ---- http
 // -------------------------------------------------------------------------------------------------------------
 
@@ -158,78 +147,6 @@ const Shape& http_shape() {
         {.name = "auth", .form = Form::object, .inner = &auth_shape()},
         guarded(unsupported("accessControl", Form::object, {}, &access_control_shape())),
     }};
-    return shape;
-}
-
-// ---- storage
-// ----------------------------------------------------------------------------------------------------------
-
-const Shape& retention_shape() {
-    static const std::initializer_list<std::pair<const char*, Form>> rules = {
-        {"patterns", Form::texts},
-        {"mostRecentlyPushedCount", Form::integer},
-        {"mostRecentlyPulledCount", Form::integer},
-        {"pulledWithin", Form::duration},
-        {"pushedWithin", Form::duration}};
-    static const Shape keep = known(rules);
-    static const Shape policy = [] {
-        Shape s = known({{"repositories", Form::texts},
-                         {"deleteReferrers", Form::flag},
-                         {"deleteUntagged", Form::flag}});
-        s.keys.push_back(inside("keepTags", Form::objects, keep));
-        s.keys.push_back(inside("keepUntagged", Form::objects, keep));
-        return s;
-    }();
-    static const Shape shape = [] {
-        Shape s = known({{"dryRun", Form::flag}, {"delay", Form::duration}});
-        s.keys.push_back(inside("policies", Form::objects, policy));
-        return s;
-    }();
-    return shape;
-}
-
-void read_driver(Storage& storage, const Value& value, Reading& reading) {
-    const Value* name = value.find("name");
-    storage.driver = name ? weak_text(*name).value_or("") : "";
-    if (storage.driver.empty() || storage.driver == "local") {
-        storage.driver.clear();
-        return;
-    }
-    reading.strict(
-        value.line,
-        fmt::format("storage driver \"{}\" is not supported yet (--lenient keeps blobs on the disk "
-                    "at storage.rootDirectory)",
-                    storage.driver));
-}
-
-std::vector<Key> storage_keys() {
-    std::vector<Key> keys = {
-        key("rootDirectory", &Storage::root_directory),
-        key("commit", &Storage::commit, "files are synced before they count as stored"),
-        no_effect("dedupe", Form::flag, "a blob is stored once for all names, always"),
-        no_effect("remoteCache", Form::flag, "weir's own metadata knows where every blob is"),
-        no_effect("fastRestart", Form::flag, "a start never walks the storage"),
-        no_effect("cacheDriver", Form::named, "weir's own metadata knows where every blob is"),
-        unsupported("gc", Form::flag, "nothing is collected yet"),
-        unsupported("gcDelay", Form::duration, "nothing is collected yet"),
-        unsupported("gcInterval", Form::duration, "nothing is collected yet"),
-        unsupported("gcTimeWindow", Form::text, "nothing is collected yet"),
-        unsupported("maxRepos", Form::integer),
-        unsupported("redirectBlobURL", Form::flag, "needs an object store"),
-        unsupported("retention", Form::object, {}, &retention_shape()),
-        custom_key<Storage>("storageDriver", Form::named, read_driver, "only the local disk yet"),
-    };
-    return keys;
-}
-
-const Shape& storage_shape() {
-    static const Shape sub{storage_keys()};
-    static const Shape shape = [] {
-        Shape s{storage_keys()};
-        s.keys.push_back(
-            unsupported("subPaths", Form::named, "everything is kept under rootDirectory", &sub));
-        return s;
-    }();
     return shape;
 }
 

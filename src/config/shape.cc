@@ -221,4 +221,14 @@ Key guarded(Key key) {
     return key;
 }
 
+Shape known(std::initializer_list<std::pair<const char*, Form>> keys) {
+    Shape shape;
+    for (const auto& [name, form] : keys) shape.keys.push_back({.name = name, .form = form});
+    return shape;
+}
+
+Key inside(const char* name, Form form, const Shape& inner) {
+    return {.name = name, .form = form, .inner = &inner};
+}
+
 }  // namespace weir::config

@@ -273,5 +273,8 @@ Key custom_key(std::string name, Form form, F read, std::string note = {}) {
 Key no_effect(std::string name, Form form, std::string why, const Shape* inner = nullptr);
 Key unsupported(std::string name, Form form, std::string note = {}, const Shape* inner = nullptr);
 Key guarded(Key);
+// Parts of zot's schema that are known, checked and not used.
+Shape known(std::initializer_list<std::pair<const char*, Form>> keys);
+Key inside(const char* name, Form form, const Shape& inner);
 
 }  // namespace weir::config

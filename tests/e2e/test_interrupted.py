@@ -118,7 +118,7 @@ def test_a_mirror_that_refuses_connections_is_passed_over(mirrors, new_weir, mul
 
 def test_a_full_disk_relays_the_blob_and_keeps_nothing(front, new_weir, registry, maker):
     layer = layer_of(registry.push("lab/full", "v1", maker.single((12 * MB,))))
-    weir = new_weir(front, weir={"disk": {"minFree": "100%"}})
+    weir = new_weir(front, weir={"cache": {"minFree": "100%"}})
     path = f"/v2/docker.io/lab/full/blobs/{layer.digest}"
     assert wire.fetch(weir, path).digest == layer.digest
     eventually(lambda: weir.access(route="blob", cache="relay"), say="the access line of the relay")

@@ -176,7 +176,6 @@ TEST(ZotFile, with_all_keys_of_the_schema_is_accepted) {
     EXPECT_EQ(config.registries[1].content[0].tags_regex, "^v1\\.");
     EXPECT_EQ(config.own_names, (std::vector<std::string>{"cache1", "cache.lab"}));
     const std::string warnings = problems(report, false);
-    EXPECT_TRUE(has(warnings, "storage driver \"s3\" is not supported yet")) << warnings;
     EXPECT_TRUE(has(warnings, "extensions.sync.registries[1].pollInterval: not supported yet"))
         << warnings;
 }
@@ -227,8 +226,7 @@ TEST(ZotFile, combinations_that_are_harmless_here_are_accepted) {
     const std::string s3 =
         with_registries(registry_of("https://x.lab"),
                         R"("storage": {"storageDriver": {"name": "s3", "bucket": "b"}})");
-    EXPECT_TRUE(has(only_error(s3), "storage driver \"s3\" is not supported yet"));
-    EXPECT_TRUE(read(s3, "c.json", true).ok());
+    read_good(s3);
     read_good(R"({"extensions": {"ui": {"enable": true}}})");
     read_good(R"({"http": {"compat": ["whatever"]}})");
 }
@@ -295,8 +293,7 @@ TEST(Mistakes, an_unknown_key_is_named_with_path_line_and_the_nearest_known_one)
     EXPECT_TRUE(has(only_error(R"({"weir": {"fetch": {"chunksizes": 1}}})"),
                     R"(did you mean "chunkSize"?)"));
     // Within what isn't supported, too: zot would refuse it.
-    EXPECT_TRUE(has(only_error(R"({"storage": {"retention": {"polices": []}}})"),
-                    R"(did you mean "policies"?)"));
+    EXPECT_TRUE(has(only_error(R"({"cluster": {"member": []}})"), R"(did you mean "members"?)"));
 }
 
 TEST(Mistakes, an_unknown_key_is_a_warning_when_lenient) {
@@ -366,7 +363,7 @@ TEST(OwnKeys, are_read) {
         "freshness": {"ttl": "1m", "negativeTtl": "1s", "signatureNegativeTtl": "500ms", "listTtl": "2m", "immutable": ["v[0-9.]+"],
                       "rules": [{"repositories": "ghcr.io/**", "tags": "nightly", "ttl": "10s"}]},
         "fetch": {"maxConcurrent": 8, "queue": 9, "chunkSize": "1MiB", "rangeAhead": "8MiB", "recordInterval": "16MiB", "rest": "whole"},
-        "memory": {"manifestBytes": "1MiB", "openFiles": 7}, "disk": {"maxSize": "80%", "minFree": "1GiB"},
+        "memory": {"manifestBytes": "1MiB", "openFiles": 7}, "cache": {"maxBytes": "80%", "minFree": "1GiB"},
         "relay": {"bufferBytes": "128KiB", "maxConcurrent": 2}, "threads": {"loops": 2, "pool": 3, "transfers": 4},
         "limits": {"connections": 5, "headerBytes": "16KiB", "headerFields": 32, "urlBytes": "4KiB", "manifestBytes": "8MiB", "requestBodyBytes": 1},
         "timeouts": {"header": "1s", "handshake": "2s", "idle": "3s"}, "log": {"format": "text", "access": "/var/log/a.log"},
@@ -379,8 +376,8 @@ TEST(OwnKeys, are_read) {
     EXPECT_EQ(config.freshness.rules[0], (FreshnessRule{"ghcr.io/**", "nightly", 10s}));
     EXPECT_EQ(config.fetch, (Fetch{8, 9, kMiB, 8 * kMiB, 16 * kMiB, true}));
     EXPECT_EQ(config.memory, (Memory{kMiB, 7}));
-    EXPECT_EQ(config.disk.max_size.percent, 80);
-    EXPECT_EQ(config.disk.min_free.bytes, kGiB);
+    EXPECT_EQ(config.cache.max_bytes.percent, 80);
+    EXPECT_EQ(config.cache.min_free.bytes, kGiB);
     EXPECT_EQ(config.relay, (Relay{128 * kKiB, 2}));
     EXPECT_EQ(config.threads, (Threads{2, 3, 4}));
     EXPECT_EQ(config.limits, (Limits{5, 16 * kKiB, 4 * kKiB, 32, 8 * kMiB, 1}));
@@ -484,7 +481,7 @@ TEST(OwnKeys, values_that_can_not_be_meant_are_refused) {
              {R"("hosts": {"a.lab": ["x"]})", "weir.hosts.a.lab: expected a text"},
              {R"("upstreams": {"docker.io": {"segments": {"count": 0}}})", "segments.count"},
              {R"("upstreams": {"docker.io": {"proxy": "proxy.lab"}})", "proxy: expected a URL"},
-             {R"("disk": {"maxSize": "120%"})", "weir.disk.maxSize"}}) {
+             {R"("cache": {"maxBytes": "120%"})", "weir.cache.maxBytes"}}) {
         const std::string error = only_error(fmt::format(R"({{"weir": {{{}}}}})", keys));
         EXPECT_TRUE(has(error, part)) << keys << ": " << error;
     }
@@ -505,7 +502,7 @@ TEST(Load, throws_what_is_wrong_and_gives_warnings) {
     std::ofstream(path) << seed();
     std::vector<std::string> warnings;
     EXPECT_EQ(load(path, {}, quiet_machine(), warnings)->registries.size(), 2u);
-    std::ofstream(path) << R"({"storage": {"gc": true}, "x": 1})";
+    std::ofstream(path) << R"({"storage": {"maxRepos": 5}, "x": 1})";
     try {
         load(path, {}, quiet_machine(), warnings);
         FAIL();
@@ -513,7 +510,7 @@ TEST(Load, throws_what_is_wrong_and_gives_warnings) {
         EXPECT_EQ(failure.kind(), Kind::config_invalid);
         EXPECT_TRUE(has(failure.what(), path + ":1: x: unknown key"));
     }
-    EXPECT_TRUE(has(warnings.back(), "storage.gc: not supported yet"));
+    EXPECT_TRUE(has(warnings.back(), "storage.maxRepos: not supported yet"));
     std::remove(path.c_str());
 }
 
@@ -528,9 +525,9 @@ TEST(Load, reports_each_key_with_its_fate) {
     EXPECT_EQ(fates.at("extensions.sync.registries[0].content[0].destination"), Status::honoured);
     EXPECT_EQ(fates.at("extensions.sync.downloadDir"), Status::no_effect);
     // What isn't supported is reported as a whole.
-    const Report more = read(R"({"storage": {"retention": {"delay": "1h", "policies": []}}})");
+    const Report more = read(R"({"cluster": {"members": ["a:1"], "hashKey": "loremipsumdolors"}})");
     ASSERT_EQ(more.keys.size(), 1u);
-    EXPECT_EQ(more.keys[0].path, "storage.retention");
+    EXPECT_EQ(more.keys[0].path, "cluster");
     EXPECT_EQ(more.keys[0].status, Status::unsupported);
 }
 
