@@ -17,7 +17,7 @@ class Session;
 class Lane {
 public:
     // Of the buffer through which bytes go that the kernel can't send from a file itself.
-    static constexpr size_t kScratchBytes = 128 * 1024;
+    static constexpr size_t kScratchBytes = 64 * 1024;
 
     Lane(Loop& loop, const Limits& limits)
         : loop_(loop), limits_(std::make_shared<const Limits>(limits)) {}
