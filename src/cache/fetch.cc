@@ -100,11 +100,13 @@ uint64_t Fetch::available(uint64_t offset, bool whole) const {
     return available_locked(offset, whole);
 }
 
-Task<uint64_t> Fetch::readable_from(uint64_t offset, uint64_t at_least, TimePoint soft,
-                                    bool whole) {
+Task<uint64_t> Fetch::readable_from(uint64_t offset, uint64_t at_least, TimePoint soft, bool whole,
+                                    Departure* departure) {
     Signal signal;
+    if (departure) departure->waiting = Firing(signal);
     bool urged = false;
     for (;;) {
+        if (departure && departure->gone) throw Failure(Kind::cancelled, "the reader has left");
         std::optional<Firing> driver;
         TimePoint deadline = kNever;
         {

@@ -55,6 +55,16 @@ struct FetchContext {
     std::function<bool(const oci::Digest&, uint64_t)> admits = {};
 };
 
+// A reader that may go while it waits. Own loop only; outlives the wait.
+struct Departure {
+    bool gone = false;
+    std::optional<Firing> waiting;
+    void go() {
+        gone = true;
+        if (waiting) waiting->fire();
+    }
+};
+
 class Segment;
 
 class Fetch : public std::enable_shared_from_this<Fetch> {
@@ -78,8 +88,10 @@ public:
     Task<uint64_t> head(TimePoint deadline);
     // Suspends until the byte at `offset` may be read, and, unless `soft` passes first, until
     // `at_least` of them may; returns how many (> 0). `whole`: the reader was promised a verified
-    // blob, so the last byte is withheld until then. Throws the Fetch's failure.
-    Task<uint64_t> readable_from(uint64_t offset, uint64_t at_least, TimePoint soft, bool whole);
+    // blob, so the last byte is withheld until then. Throws the Fetch's failure, or
+    // Failure{cancelled} when the reader goes.
+    Task<uint64_t> readable_from(uint64_t offset, uint64_t at_least, TimePoint soft, bool whole,
+                                 Departure* departure = nullptr);
     // What is there now, without waiting; the largest count that readable_from() would give.
     uint64_t available(uint64_t offset, bool whole) const;
 

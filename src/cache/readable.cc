@@ -60,11 +60,17 @@ public:
         co_return co_await relay_->next(max);
     }
 
+    void leave() override {
+        departure_.go();
+        if (relay_) relay_->leave();
+    }
+
 private:
     Task<uint64_t> readable() {
         const uint64_t at_least = std::min(left_, kBatchBytes);
         const TimePoint soft = std::max(last_ + kBatchTime, TimePoint{});
-        co_return co_await fetch_->readable_from(offset_, at_least, soft, promises_whole());
+        co_return co_await fetch_->readable_from(offset_, at_least, soft, promises_whole(),
+                                                  &departure_);
     }
 
     // A short range of a blob is given as it comes, like the range of one that is only partly
@@ -90,6 +96,7 @@ private:
     Relays& relays_;
     uint64_t first_, offset_, left_;
     TimePoint last_{};
+    Departure departure_;
     std::unique_ptr<BlobReader> relay_;
 };
 

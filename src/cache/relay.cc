@@ -222,6 +222,7 @@ public:
                                  [pipe = pipe_, &relays = relays_] { return run(pipe, relays); });
         }
         for (;;) {
+            if (gone_) throw Failure(Kind::cancelled, "the reader has left");
             current_.clear();
             if (pipe_->take(current_, max, Firing(*signal_))) {
                 if (current_.empty()) co_return std::nullopt;
@@ -229,6 +230,11 @@ public:
             }
             co_await signal_->wait();
         }
+    }
+
+    void leave() override {
+        gone_ = true;
+        if (signal_) signal_->fire();
     }
 
 private:
@@ -261,6 +267,7 @@ private:
     std::shared_ptr<Pipe> pipe_;
     std::optional<Signal> signal_;
     std::string current_;
+    bool gone_ = false;
 };
 
 Relays::Relays(const Options& options, Scope& scope, Pool& pool, Clock& clock)

@@ -18,6 +18,7 @@ class BlobSource : public http::Source {
 public:
     explicit BlobSource(std::unique_ptr<cache::BlobReader> reader) : reader_(std::move(reader)) {}
     Task<std::optional<http::Piece>> next(uint64_t max) override;
+    void client_left() override { reader_->leave(); }
 
 private:
     std::unique_ptr<cache::BlobReader> reader_;
@@ -32,6 +33,9 @@ public:
     uint64_t length() const;
     std::string content_type() const;
     Task<std::optional<http::Piece>> next(uint64_t max) override;
+    void client_left() override {
+        if (reader_) reader_->leave();
+    }
 
 private:
     std::string part_head(size_t part) const;

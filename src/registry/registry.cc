@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/failure.h"
+#include "cache/lookup.h"
 #include "oci/link.h"
 #include "registry/answers.h"
 #include "registry/errors.h"
@@ -34,6 +35,17 @@ oci::Reference reference_or_fail(std::string_view text) {
     if (!oci::valid_tag(text))
         throw Failure(Kind::tag_invalid, fmt::format("\"{}\" is not a valid tag", text));
     return oci::Reference(std::string(text));
+}
+
+// The cache said no from what it remembers, without asking anybody.
+bool is_remembered(const std::exception_ptr& error) {
+    try {
+        std::rethrow_exception(error);
+    } catch (const cache::NegativeHit&) {
+        return true;
+    } catch (...) {
+        return false;
+    }
 }
 
 std::vector<cache::WantedRange> wanted(const std::vector<http::RangeSpec>& specs) {
@@ -204,6 +216,7 @@ http::Response Registry::failed(const http::Request* request, std::exception_ptr
     std::string decoded;
     const Route route = parse_route(request->path, decoded);
     response.notes.route = route_name(route.kind);
+    if (is_remembered(error)) response.notes.cache = cache::from_name(cache::From::negative);
     if (route.name.empty()) return response;
     const auto ns = oci::query_parameter(request->query, "ns").value_or(std::string());
     std::string first(host_of(*request));

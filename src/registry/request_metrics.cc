@@ -10,7 +10,7 @@ namespace {
 // The words of http::Notes; the last stands for every other.
 constexpr const char* kRouteNames[] = {"manifest", "blob",   "ping",    "tags", "referrers",
                                        "catalog",  "health", "metrics", "other"};
-constexpr const char* kStateNames[] = {"hit_memory", "hit_disk", "joined",   "miss",
+constexpr const char* kStateNames[] = {"hit_memory", "hit_disk", "hit_s3",   "joined", "miss",
                                        "stale",      "relay",    "negative", ""};
 constexpr const char* kClassNames[] = {"other", "1xx", "2xx", "3xx", "4xx", "5xx"};
 

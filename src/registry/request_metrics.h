@@ -14,7 +14,7 @@ public:
     void count(const http::Response&, const http::Outcome&);
 
 private:
-    static constexpr size_t kRoutes = 16, kClasses = 6, kStates = 8;
+    static constexpr size_t kRoutes = 16, kClasses = 6, kStates = 16;
     using Handle = std::atomic<metrics::Counter*>;
     std::array<std::array<std::array<Handle, kStates>, kClasses>, kRoutes> requests_{};
     std::array<Handle, kRoutes> aborted_{};

@@ -25,6 +25,8 @@ std::shared_ptr<Targets> targets(config::Config config) {
 config::Config two() {
     config::Config config;
     config.registries = {registry("ghcr.io"), registry("quay.io")};
+    config.registries[0].content = {{.prefix = "**", .destination = "/ghcr.io"}};
+    config.registries[1].content = {{.prefix = "**", .destination = "/quay.io"}};
     config.registries[1].settings.ttl = std::chrono::minutes(1);
     return config;
 }
@@ -54,6 +56,7 @@ TEST(Targets, freshness_is_the_upstreams_unless_a_rule_says_otherwise) {
     EXPECT_EQ(ghcr.target->freshness->ttl_of("latest"), std::chrono::minutes(5));
     EXPECT_EQ(quay.target->freshness->ttl_of("latest"), std::chrono::minutes(1));
     EXPECT_EQ(ghcr.target->freshness->ttl_of("v1.2"), cache::Freshness::kForever);
+    EXPECT_EQ(quay.target->freshness->ttl_of("nightly-1"), std::chrono::seconds(3));
     EXPECT_EQ(other.target->freshness->ttl_of("nightly-1"), std::chrono::minutes(1));
 }
 
