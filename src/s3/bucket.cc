@@ -195,9 +195,8 @@ Task<Result> Bucket::remove_many(std::vector<std::string> keys, std::vector<std:
         const auto at = std::ranges::find(whole, error.key);
         if (at != whole.end() && failed)
             failed->push_back(keys[static_cast<size_t>(at - whole.begin())]);
-        if (out.outcome == Outcome::ok)
-            out = {error.code == "AccessDenied" ? Outcome::refused : Outcome::unavailable,
-                   fmt::format("remove_many {}: {} {}", error.key, error.code, error.message)};
+        if (out.detail.empty())
+            out.detail = fmt::format("remove_many {}: {} {}", error.key, error.code, error.message);
     }
     co_return out;
 }

@@ -98,7 +98,7 @@ public:
     Task<Result> abort(std::string key, std::string upload_id, TimePoint deadline);
     Task<Result> remove(std::string key, TimePoint deadline);
     // Up to kMaxRemoved keys in one request; a key that wasn't there counts as removed. `failed` gets those that were
-    // not; `ok` says that there are none.
+    // not, all when the outcome isn't ok.
     Task<Result> remove_many(std::vector<std::string> keys, std::vector<std::string>* failed, TimePoint deadline);
     Task<ListResult> list(std::string key_prefix, std::string continuation, TimePoint deadline);
     // A URL that serves the object to anyone for `valid`. Waits only for credentials.

@@ -13,31 +13,44 @@ using client::End;
 // transfer thread.
 class GetSink : public client::Sink {
 public:
-    GetSink(std::shared_ptr<client::Sink> to, bool ranged, uint64_t first)
-        : to_(std::move(to)), ranged_(ranged), first_(first) {}
+    GetSink(std::shared_ptr<client::Sink> to, uint64_t first, std::optional<uint64_t> last)
+        : to_(std::move(to)), ranged_(first > 0 || last), first_(first), last_(last) {}
 
     BodyAction on_head(const client::ReplyHead& head) override {
-        if (head.status != (ranged_ ? 206 : 200) || (ranged_ && !begins_right(head))) {
+        if (head.status != (ranged_ ? 206 : 200) || (ranged_ && !is_what_was_asked_for(head))) {
             wrong = true;
             return BodyAction::stop;
         }
         return guarded([&] { return to_->on_head(head); });
     }
     BodyAction on_data(std::span<const std::byte> data) override {
-        return guarded([&] { return to_->on_data(data); });
+        if (data.size() > left_) {
+            wrong = true;
+            return BodyAction::stop;
+        }
+        const BodyAction action = guarded([&] { return to_->on_data(data); });
+        if (action != BodyAction::pause) left_ -= data.size();  // what a pause refuses comes again
+        return action;
     }
 
-    bool wrong = false;    // not the range
+    bool wrong = false;    // not the range, or more of it
     bool stopped = false;  // by the receiver
     std::string why;
 
 private:
-    // "bytes 5-9/10"
-    bool begins_right(const client::ReplyHead& head) const {
+    // "bytes 5-9/10": from where it was asked for, and no further.
+    bool is_what_was_asked_for(const client::ReplyHead& head) {
         auto range = head.fields.get("Content-Range");
         if (!istarts_with(range, "bytes ")) return false;
         range = trim(range.substr(6));
-        return parse_u64(range.substr(0, range.find('-'))) == first_;
+        const auto dash = range.find('-');
+        if (dash == std::string_view::npos) return false;
+        const auto from = parse_u64(range.substr(0, dash));
+        range.remove_prefix(dash + 1);
+        const auto to = parse_u64(range.substr(0, range.find('/')));
+        if (from != first_ || !to || *to < first_ || *to > last_.value_or(UINT64_MAX)) return false;
+        left_ = *to - first_ + 1;
+        return true;
     }
     template <class F>
     BodyAction guarded(F f) {
@@ -57,6 +70,8 @@ private:
     std::shared_ptr<client::Sink> to_;
     const bool ranged_;
     const uint64_t first_;
+    const std::optional<uint64_t> last_;
+    uint64_t left_ = UINT64_MAX;  // that may still come
 };
 
 }  // namespace
@@ -66,7 +81,7 @@ Task<GetResult> Bucket::get(std::string key, uint64_t first, std::optional<uint6
                             std::function<void(std::shared_ptr<client::TransferHandle>)> started,
                             TimePoint head_deadline) {
     const bool ranged = first > 0 || last.has_value();
-    const auto checked = std::make_shared<GetSink>(std::move(sink), ranged, first);
+    const auto checked = std::make_shared<GetSink>(std::move(sink), first, last);
     Ask ask;
     ask.verb = Verb::get;
     ask.key = impl_->service.key(key);

@@ -29,14 +29,15 @@ TEST_F(GetTest, a_range_is_asked_for_and_signed) {
     EXPECT_EQ(FakeHttp::field(http.calls()[0], "Range"), "bytes=5-9");
     EXPECT_NE(http.calls()[0].authorization.reveal().find("SignedHeaders=host;range;"),
               std::string::npos);
-    script({part("bytes 5-19/20", "x")});
+    script({part("bytes 5-5/6", "x")});
     EXPECT_EQ(get(5).outcome, Outcome::ok);
     EXPECT_EQ(FakeHttp::field(http.calls()[1], "Range"), "bytes=5-");
 }
 
 TEST_F(GetTest, another_range_than_asked_for_never_reaches_the_sink) {
     for (const auto& said : {answer(200, "the whole"), part("bytes 0-9/20", "x"),
-                             part("nonsense", "x"), answer(206, "x")}) {
+                             part("bytes 5-10/20", "x"), part("bytes 5-4/20", ""),
+                             part("bytes 5", "x"), part("nonsense", "x"), answer(206, "x")}) {
         script({said});
         const auto result = get(5, 9);
         EXPECT_EQ(result.outcome, Outcome::bad);
@@ -45,6 +46,13 @@ TEST_F(GetTest, another_range_than_asked_for_never_reaches_the_sink) {
     script({part("bytes 0-0/20", "x")});
     EXPECT_EQ(get().outcome, Outcome::bad);
     EXPECT_TRUE(sink->statuses.empty());
+}
+
+TEST_F(GetTest, more_bytes_than_the_range_has_are_refused) {
+    script({part("bytes 5-9/20", "012345")});
+    const auto result = get(5, 9);
+    EXPECT_EQ(result.outcome, Outcome::bad);
+    EXPECT_EQ(sink->text, "");
 }
 
 TEST_F(GetTest, only_a_good_answer_reaches_the_sink) {
