@@ -37,8 +37,9 @@ def test_no_proxy_keeps_addresses_and_ranges_away_from_the_proxy(front, new_weir
     assert not proxy.asked
 
 
-def test_no_proxy_for_others_does_not_keep_ours_away(front, new_weir, proxy, multi):
-    pull(new_weir(front, env={"HTTPS_PROXY": proxy.url(), "NO_PROXY": "10.0.0.0/8,.example,test"}))
+def test_no_proxy_for_others_does_not_keep_ours_away(new_front, new_weir, proxy, multi):
+    front = new_front(host=NAME)
+    pull(new_weir(front, env={"HTTPS_PROXY": proxy.url(), "NO_PROXY": "10.0.0.0/8,.example,stream.test"}))
     assert proxy.asked
 
 

@@ -70,13 +70,16 @@ def test_loopback_is_refused_to_an_upstream_that_is_not_itself_there(elsewhere, 
     assert wire.ask(weir, "/v2/docker.io/lab/multi/manifests/v1").digest == image.top.digest
     layer = image.platforms[0].layers[0]
     front.rule({"kind": "blob", "method": "GET"}, redirect=f"https://127.0.0.1:{front.cdn_port}/cdn/v2/{{name}}/blobs/{{digest}}")
-    refused(weir, f"/v2/docker.io/lab/multi/blobs/{layer.digest}", "127.0.0.1")
+    refused(weir, f"/v2/docker.io/lab/multi/blobs/{layer.digest}", f"127.0.0.1:{front.cdn_port}")
     assert not front.requests(listener="cdn")
-    front.heal()
+    weir.stop()
+
+
+def test_a_loopback_realm_is_refused_to_an_upstream_that_is_not_itself_there(elsewhere, start_weir):
+    front, _ = elsewhere
     front.settings(auth={"realm": f"https://127.0.0.1:{front.port}/token"})
-    front.revoke_tokens()
-    front.forget()
-    refused(weir, "/v2/docker.io/lab/other/manifests/v1", "127.0.0.1")
+    weir = start_weir(configuration(registry_entry(front)))
+    refused(weir, "/v2/docker.io/lab/multi/manifests/v1", f"127.0.0.1:{front.port}")
     assert not front.requests(kind="token")
     weir.stop()
 

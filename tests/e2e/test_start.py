@@ -25,8 +25,8 @@ def fill(database):
         db.execute("PRAGMA synchronous = OFF")
         db.executemany("INSERT INTO repositories (id, name) VALUES (?, ?)",
                        ((number, f"up/org{number % 977}/repo{number}") for number in range(1, REPOSITORIES + 1)))
-        algorithm = sqlite3.Binary(bytes([0]))
-        digests = [algorithm + digest for digest in rows()]
+        # meta's key of a digest: a byte for the algorithm (sha256), then the sum.
+        digests = [b"\0" + digest for digest in rows()]
         db.executemany("INSERT INTO blobs (digest, size, generation, created, accessed, upstream) VALUES (?, ?, ?, ?, ?, 'up')",
                        ((digest, 1000 + number, number + 1, now, now) for number, digest in enumerate(digests)))
         db.executemany("INSERT INTO links (repository, digest) VALUES (?, ?)",
