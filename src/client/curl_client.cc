@@ -46,7 +46,7 @@ struct CurlClient::Impl {
     }
 };
 
-CurlClient::CurlClient(CurlOptions options) : impl_(std::make_unique<Impl>()) {
+CurlClient::CurlClient(const CurlOptions& options) : impl_(std::make_unique<Impl>()) {
     static std::once_flag once;
     std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
     impl_->small = started("xfer-small", options);

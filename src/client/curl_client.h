@@ -24,7 +24,7 @@ struct CurlOptions {
 
 class CurlClient : public HttpClient {
 public:
-    explicit CurlClient(CurlOptions);
+    explicit CurlClient(const CurlOptions&);
     ~CurlClient() override;  // shutdown() first
     Task<ReplyEnd> send(Call, std::shared_ptr<Sink>) override;
     // Cancels what runs, joins the threads. Calls made later end as cancelled.

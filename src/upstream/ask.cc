@@ -83,9 +83,9 @@ std::optional<Credential> Upstream::Impl::credential_for(const Site& site,
     return credentials(site.url.authority(), request.repository);
 }
 
-Task<Grant> Upstream::Impl::grant(Site& site, Known known, const Request& request,
+Task<Grant> Upstream::Impl::grant(std::shared_ptr<Site> site, Known known, Request request,
                                   TimePoint deadline) {
-    auto credential = credential_for(site, request);
+    auto credential = credential_for(*site, request);
     if (known.bearer)
         co_return co_await bearer_grant(site, std::move(known), request, std::move(credential),
                                         deadline);
@@ -97,23 +97,23 @@ Task<Grant> Upstream::Impl::grant(Site& site, Known known, const Request& reques
     co_return grant;
 }
 
-Task<Grant> Upstream::Impl::bearer_grant(Site& site, Known known, const Request& request,
+Task<Grant> Upstream::Impl::bearer_grant(std::shared_ptr<Site> site, Known known, Request request,
                                          std::optional<Credential> credential, TimePoint deadline) {
     Grant grant;
     if (credential && credential->username.empty() && !credential->token.empty()) {
         grant.authorization = Secret("Bearer " + credential->token.reveal());
         co_return grant;
     }
-    auto realm = judge_realm(known.realm, site.url, options.trusted_hosts);
+    auto realm = judge_realm(known.realm, site->url, options.trusted_hosts);
     if (!realm) {
-        if (site.is_news(realm.error()))
-            log::warn("upstream", "{}: {}: {}", options.name, site.url.host, realm.error());
+        if (site->is_news(realm.error()))
+            log::warn("upstream", "{}: {}: {}", options.name, site->url.host, realm.error());
         co_return no_grant(Outcome::forbidden, realm.error());
     }
     if (credential && !realm->takes_credential) {
-        if (site.is_news(realm->url.host))
+        if (site->is_news(realm->url.host))
             log::warn("upstream", "{}: the password for {} is not sent to {}, which is not trusted",
-                      options.name, site.url.host, realm->url.host);
+                      options.name, site->url.host, realm->url.host);
         credential.reset();
     }
     TokenWish wish;
@@ -121,7 +121,7 @@ Task<Grant> Upstream::Impl::bearer_grant(Site& site, Known known, const Request&
     wish.scope =
         fmt::format("repository:{}:{}", request.repository, known.actions[index(request.purpose)]);
     wish.credential = std::move(credential);
-    wish.tls = site.mirror.tls;
+    wish.tls = site->mirror.tls;
     if (!realm->own_host) {
         wish.tls.client_certificate.clear();
         wish.tls.client_key.clear();
@@ -161,15 +161,16 @@ Asked Upstream::Impl::asked_of(const Site& site, client::Followed followed,
     return asked;
 }
 
-Task<Asked> Upstream::Impl::ask(Site& site, Request request, std::shared_ptr<client::Sink> sink,
+Task<Asked> Upstream::Impl::ask(std::shared_ptr<Site> site, Request request,
+                                std::shared_ptr<client::Sink> sink,
                                 std::shared_ptr<client::Leash> leash, TimePoint deadline) {
     Grant pass;
-    if (auto known = site.known())
+    if (auto known = site->known())
         pass = co_await grant(site, *std::move(known), request, deadline);
     client::FollowRules rules;
     rules.trusted_hosts = options.trusted_hosts;
     Asked asked;
-    asked.mirror = site.url.authority();
+    asked.mirror = site->url.authority();
     for (int sends = 1;; ++sends) {
         if (pass.outcome != Outcome::ok) {
             asked.outcome = pass.outcome;
@@ -179,8 +180,8 @@ Task<Asked> Upstream::Impl::ask(Site& site, Request request, std::shared_ptr<cli
         }
         const auto answer = std::make_shared<AnswerSink>(sink);
         client::Followed followed = co_await client::follow(
-            http, make_call(site, request, pass, leash, deadline), answer, rules);
-        asked = asked_of(site, std::move(followed), *answer);
+            http, make_call(*site, request, pass, leash, deadline), answer, rules);
+        asked = asked_of(*site, std::move(followed), *answer);
         if (asked.status() != 0) {
             metrics.seconds_to_head.Observe(
                 std::chrono::duration<double>(asked.reply.time_to_head).count());
@@ -192,10 +193,10 @@ Task<Asked> Upstream::Impl::ask(Site& site, Request request, std::shared_ptr<cli
         }
         if (asked.outcome != Outcome::refused || sends == kMaxSends) co_return asked;
         // 401, or 403 for a token that has ended (ECR).
-        auto known = challenge_of(site, asked.reply.head.fields, request);
-        if (!known && asked.status() == 403 && !pass.authorization.empty()) known = site.known();
+        auto known = challenge_of(*site, asked.reply.head.fields, request);
+        if (!known && asked.status() == 403 && !pass.authorization.empty()) known = site->known();
         if (!known) co_return asked;
-        site.learn(*known, request.purpose);
+        site->learn(*known, request.purpose);
         if (!pass.fresh) tokens.drop(pass.key, pass.token);
         Grant next = co_await grant(site, *std::move(known), request, deadline);
         if (next.outcome == Outcome::ok && next.authorization == pass.authorization) {

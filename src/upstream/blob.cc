@@ -87,14 +87,17 @@ private:
         const auto given = ContentRange::parse(head.fields.get("Content-Range"));
         if (!given || !given->satisfied) {
             wrong_ = "a part without a sensible Content-Range";
-        } else if (range_.suffix > 0 ? !is_the_end(*given) : !is_the_part(*given)) {
+            return std::nullopt;
+        }
+        const uint64_t length = given->last - given->first + 1;
+        if (range_.suffix > 0 ? !is_the_end(*given) : !is_the_part(*given)) {
             wrong_ =
                 fmt::format("bytes {}-{} came, others were asked for", given->first, given->last);
-        } else if (head.content_length && *head.content_length != given->last - given->first + 1) {
+        } else if (head.content_length && *head.content_length != length) {
             wrong_ = "Content-Length and Content-Range differ";
         }
         if (!wrong_.empty()) return std::nullopt;
-        expected_ = given->last - given->first + 1;
+        expected_ = length;
         const bool to_the_end = given->whole && given->last + 1 == *given->whole;
         short_ = !to_the_end && (range_.suffix > 0 || range_.last != given->last);
         return BlobHead{given->first, given->whole};
@@ -150,7 +153,7 @@ TransferEnd end_of(client::End end, const BlobAdapter& adapter, const client::Le
 
 BlobAnswer answer_of(const Asked& asked, const BlobAdapter& adapter, const client::Leash& leash) {
     BlobAnswer answer;
-    static_cast<Answer&>(answer) = asked;
+    take(answer, asked);
     answer.bytes = adapter.bytes();
     if (asked.status() == 416) {
         const auto given = ContentRange::parse(asked.reply.head.fields.get("Content-Range"));
@@ -188,11 +191,11 @@ Breaker::Sign sign_of_blob(const BlobAnswer& answer, int status, const client::L
 }  // namespace
 
 Task<BlobAnswer> Upstream::Impl::blob(
-    Site& site, std::string repository, oci::Digest digest, BlobRange range,
+    std::shared_ptr<Site> site, std::string repository, oci::Digest digest, BlobRange range,
     std::shared_ptr<BlobSink> sink,
     std::function<void(std::shared_ptr<client::TransferHandle>)> started, TimePoint head_deadline) {
     BlobAnswer answer;
-    answer.mirror = site.url.authority();
+    answer.mirror = site->url.authority();
     if (options.offline) {
         answer.outcome = Outcome::offline;
         answer.detail = options.name + " is switched off";
@@ -213,14 +216,14 @@ Task<BlobAnswer> Upstream::Impl::blob(
     request.bulk = true;
     if (started) started(leash);
 
-    const auto permit = co_await place(places, head_deadline);
+    const auto permit = co_await place(head_deadline);
     if (!permit) {
         answer.outcome = Outcome::throttled;
         answer.detail = "too many requests to this upstream at once (max_concurrent)";
         co_return answer;
     }
     Breaker::Ticket ticket;
-    if (auto refusal = site.breaker.enter(Purpose::blob, clock.now(), ticket)) {
+    if (auto refusal = site->breaker.enter(Purpose::blob, clock.now(), ticket)) {
         answer.outcome = refusal->outcome;
         answer.detail = fmt::format("{}: {}", answer.mirror, refusal->detail);
         if (refusal->outcome == Outcome::throttled) answer.retry_after = refusal->retry_after;
@@ -237,7 +240,7 @@ Task<BlobAnswer> Upstream::Impl::blob(
         answer.outcome = Outcome::throttled;
         answer.detail = failure.what();
     }
-    settle(site, Purpose::blob, ticket, sign, answer);
+    settle(*site, Purpose::blob, ticket, sign, answer);
     co_return answer;
 }
 

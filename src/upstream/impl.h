@@ -67,6 +67,9 @@ struct Asked : Answer {
     int status() const { return reply.head.status; }
 };
 
+// What every answer tells, from what came of asking.
+void take(Answer&, const Asked&);
+
 // What a request carries to be let in; an outcome other than ok: it could not be got.
 struct Grant {
     Outcome outcome = Outcome::ok;
@@ -114,35 +117,39 @@ struct Upstream::Impl : std::enable_shared_from_this<Upstream::Impl> {
     Budget budget;
     Semaphore places;
     Tokens tokens;
-    std::vector<std::unique_ptr<Site>> sites;
+    std::vector<std::shared_ptr<Site>> sites;
 
     // ask.cc
-    Task<Asked> ask(Site&, Request, std::shared_ptr<client::Sink>, std::shared_ptr<client::Leash>,
-                    TimePoint deadline);
+    Task<Asked> ask(std::shared_ptr<Site>, Request, std::shared_ptr<client::Sink>,
+                    std::shared_ptr<client::Leash>, TimePoint deadline);
     client::Call make_call(const Site&, const Request&, const Grant&,
                            const std::shared_ptr<client::Leash>&, TimePoint deadline) const;
     std::optional<Known> challenge_of(const Site&, const client::Fields&, const Request&) const;
-    Task<Grant> grant(Site&, Known, const Request&, TimePoint deadline);
-    Task<Grant> bearer_grant(Site&, Known, const Request&, std::optional<Credential>,
+    Task<Grant> grant(std::shared_ptr<Site>, Known, Request, TimePoint deadline);
+    Task<Grant> bearer_grant(std::shared_ptr<Site>, Known, Request, std::optional<Credential>,
                              TimePoint deadline);
     std::optional<Credential> credential_for(const Site&, const Request&) const;
     Asked asked_of(const Site&, client::Followed, const AnswerSink&) const;
 
     // objects.cc; each makes one attempt at one mirror.
-    Task<ManifestAnswer> manifest_at(Site&, std::string repository, oci::Reference, bool head,
-                                     TimePoint deadline);
-    Task<BlobHeadAnswer> blob_head_at(Site&, std::string repository, oci::Digest,
+    Task<ManifestAnswer> manifest_at(std::shared_ptr<Site>, std::string repository, oci::Reference,
+                                     bool head, TimePoint deadline);
+    Task<BlobHeadAnswer> blob_head_at(std::shared_ptr<Site>, std::string repository, oci::Digest,
                                       TimePoint deadline);
-    Task<ListAnswer> list_at(Site&, std::string repository, ListKind, std::string reference,
-                             std::string query, TimePoint deadline);
+    Task<ListAnswer> list_at(std::shared_ptr<Site>, std::string repository, ListKind,
+                             std::string reference, std::string query, TimePoint deadline);
 
     // upstream.cc
+    template <class A>
+    using Attempt = std::function<Task<A>(std::shared_ptr<Site>, TimePoint)>;
+    // Waits for a place; nullopt when the queue is full or the deadline passes.
+    Task<std::optional<Semaphore::Permit>> place(TimePoint deadline);
     // Enters the breaker, waits for a place, makes the attempt and tells the breaker how it went.
     template <class A>
-    Task<A> once(Site&, Purpose, std::function<Task<A>(Site&, TimePoint)>, TimePoint deadline);
+    Task<A> once(std::shared_ptr<Site>, Purpose, Attempt<A>, TimePoint deadline);
     // Over the mirrors in order, with retries inside the deadline.
     template <class A>
-    Task<A> over_mirrors(Purpose, std::function<Task<A>(Site&, TimePoint)>, TimePoint deadline);
+    Task<A> over_mirrors(Purpose, Attempt<A>, TimePoint deadline);
     Duration pause_before(uint32_t round, const Answer&) const;
     TimePoint share_of(TimePoint deadline, Purpose, const std::vector<bool>& spent,
                        size_t from) const;
@@ -150,7 +157,7 @@ struct Upstream::Impl : std::enable_shared_from_this<Upstream::Impl> {
     void count_open();
 
     // blob.cc
-    Task<BlobAnswer> blob(Site&, std::string repository, oci::Digest, BlobRange,
+    Task<BlobAnswer> blob(std::shared_ptr<Site>, std::string repository, oci::Digest, BlobRange,
                           std::shared_ptr<BlobSink>,
                           std::function<void(std::shared_ptr<client::TransferHandle>)> started,
                           TimePoint head_deadline);

@@ -11,13 +11,6 @@
 namespace weir::upstream {
 namespace {
 
-void take(Answer& answer, const Asked& asked) {
-    answer.outcome = asked.outcome;
-    answer.detail = asked.detail;
-    answer.retry_after = asked.retry_after;
-    answer.mirror = asked.mirror;
-}
-
 // A portal's or proxy's page in place of what was asked for.
 bool is_web_page(std::string_view media_type) {
     return iequals(media_type, "text/html");
@@ -57,7 +50,7 @@ public:
 
 }  // namespace
 
-Task<ManifestAnswer> Upstream::Impl::manifest_at(Site& site, std::string repository,
+Task<ManifestAnswer> Upstream::Impl::manifest_at(std::shared_ptr<Site> site, std::string repository,
                                                  oci::Reference reference, bool head,
                                                  TimePoint deadline) {
     const auto leash = std::make_shared<client::Leash>();
@@ -81,8 +74,9 @@ Task<ManifestAnswer> Upstream::Impl::manifest_at(Site& site, std::string reposit
     co_return manifest_of(asked, std::move(sink->text), false);
 }
 
-Task<BlobHeadAnswer> Upstream::Impl::blob_head_at(Site& site, std::string repository,
-                                                  oci::Digest digest, TimePoint deadline) {
+Task<BlobHeadAnswer> Upstream::Impl::blob_head_at(std::shared_ptr<Site> site,
+                                                  std::string repository, oci::Digest digest,
+                                                  TimePoint deadline) {
     const auto leash = std::make_shared<client::Leash>();
     const Curfew curfew(leash, deadline);
     Request request;
@@ -125,8 +119,8 @@ Task<BlobHeadAnswer> Upstream::Impl::blob_head_at(Site& site, std::string reposi
     co_return answer;
 }
 
-Task<ListAnswer> Upstream::Impl::list_at(Site& site, std::string repository, ListKind kind,
-                                         std::string reference, std::string query,
+Task<ListAnswer> Upstream::Impl::list_at(std::shared_ptr<Site> site, std::string repository,
+                                         ListKind kind, std::string reference, std::string query,
                                          TimePoint deadline) {
     const auto leash = std::make_shared<client::Leash>();
     const Curfew curfew(leash, deadline);

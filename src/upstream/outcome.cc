@@ -119,6 +119,13 @@ Breaker::Sign sign_of(Outcome outcome) {
     }
 }
 
+void take(Answer& answer, const Asked& asked) {
+    answer.outcome = asked.outcome;
+    answer.detail = asked.detail;
+    answer.retry_after = asked.retry_after;
+    answer.mirror = asked.mirror;
+}
+
 bool outranks(Outcome a, Outcome b) {
     return rank(a) > rank(b);
 }

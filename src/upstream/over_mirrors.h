@@ -6,30 +6,19 @@
 
 namespace weir::upstream {
 
-// Waits for a place; nullopt when the queue is full or the deadline passes.
-inline Task<std::optional<Semaphore::Permit>> place(Semaphore& places, TimePoint deadline) {
-    std::optional<Semaphore::Permit> permit;
-    try {
-        permit.emplace(co_await places.acquire(deadline));
-    } catch (const Failure&) {
-        permit.reset();
-    }
-    co_return permit;
-}
-
 template <class A>
-Task<A> Upstream::Impl::once(Site& site, Purpose purpose,
-                             std::function<Task<A>(Site&, TimePoint)> attempt, TimePoint deadline) {
+Task<A> Upstream::Impl::once(std::shared_ptr<Site> site, Purpose purpose, Attempt<A> attempt,
+                             TimePoint deadline) {
     A answer;
-    answer.mirror = site.url.authority();
-    const auto permit = co_await place(places, deadline);
+    answer.mirror = site->url.authority();
+    const auto permit = co_await place(deadline);
     if (!permit) {
         answer.outcome = Outcome::throttled;
         answer.detail = "too many requests to this upstream at once (max_concurrent)";
         co_return answer;
     }
     Breaker::Ticket ticket;
-    if (auto refusal = site.breaker.enter(purpose, clock.now(), ticket)) {
+    if (auto refusal = site->breaker.enter(purpose, clock.now(), ticket)) {
         answer.outcome = refusal->outcome;
         answer.detail = answer.mirror + ": " + refusal->detail;
         if (refusal->outcome == Outcome::throttled) answer.retry_after = refusal->retry_after;
@@ -43,14 +32,12 @@ Task<A> Upstream::Impl::once(Site& site, Purpose purpose,
         answer.outcome = Outcome::throttled;
         answer.detail = failure.what();
     }
-    settle(site, purpose, ticket, sign, answer);
+    settle(*site, purpose, ticket, sign, answer);
     co_return answer;
 }
 
 template <class A>
-Task<A> Upstream::Impl::over_mirrors(Purpose purpose,
-                                     std::function<Task<A>(Site&, TimePoint)> attempt,
-                                     TimePoint deadline) {
+Task<A> Upstream::Impl::over_mirrors(Purpose purpose, Attempt<A> attempt, TimePoint deadline) {
     A worst;
     if (options.offline) {
         worst.outcome = Outcome::offline;
@@ -63,7 +50,7 @@ Task<A> Upstream::Impl::over_mirrors(Purpose purpose,
         for (size_t i = 0; i < sites.size(); ++i) {
             if (spent[i]) continue;
             const TimePoint until = share_of(deadline, purpose, spent, i);
-            answers[i] = co_await once<A>(*sites[i], purpose, attempt, until);
+            answers[i] = co_await once<A>(sites[i], purpose, attempt, until);
             if (answers[i].outcome == Outcome::ok) co_return std::move(answers[i]);
             spent[i] = !is_transient(answers[i].outcome);
         }

@@ -69,7 +69,7 @@ Upstream::Impl::Impl(Options o, client::HttpClient& h, Clock& c, Random& r, Cred
       places(options.max_concurrent, options.max_queued),
       tokens(options.name, http, clock) {
     for (const Mirror& mirror : options.mirrors)
-        sites.push_back(std::make_unique<Site>(mirror, options, random));
+        sites.push_back(std::make_shared<Site>(mirror, options, random));
 }
 
 void Upstream::Impl::count_open() {
@@ -96,6 +96,16 @@ void Upstream::Impl::settle(Site& site, Purpose purpose, Breaker::Ticket ticket,
         log::info("upstream", "{}: {} is back", options.name, site.url.authority());
     metrics.requests(answer.outcome).Increment();
     count_open();
+}
+
+Task<std::optional<Semaphore::Permit>> Upstream::Impl::place(TimePoint deadline) {
+    std::optional<Semaphore::Permit> permit;
+    try {
+        permit.emplace(co_await places.acquire(deadline));
+    } catch (const Failure&) {
+        permit.reset();
+    }
+    co_return permit;
 }
 
 Duration Upstream::Impl::pause_before(uint32_t round, const Answer& answer) const {
@@ -168,30 +178,30 @@ Status Upstream::status() const {
 Task<ManifestAnswer> Upstream::manifest(std::string repository, oci::Reference reference, bool head,
                                         TimePoint deadline) {
     const auto impl = impl_;
-    std::function<Task<ManifestAnswer>(Site&, TimePoint)> attempt =
-        [&impl, &repository, &reference, head](Site& site, TimePoint until) {
-            return impl->manifest_at(site, repository, reference, head, until);
-        };
+    Impl::Attempt<ManifestAnswer> attempt = [&impl, &repository, &reference, head](
+                                                std::shared_ptr<Site> site, TimePoint until) {
+        return impl->manifest_at(std::move(site), repository, reference, head, until);
+    };
     co_return co_await impl->over_mirrors(Purpose::manifest, std::move(attempt), deadline);
 }
 
 Task<BlobHeadAnswer> Upstream::blob_head(std::string repository, oci::Digest digest,
                                          TimePoint deadline) {
     const auto impl = impl_;
-    std::function<Task<BlobHeadAnswer>(Site&, TimePoint)> attempt =
-        [&impl, &repository, &digest](Site& site, TimePoint until) {
-            return impl->blob_head_at(site, repository, digest, until);
-        };
+    Impl::Attempt<BlobHeadAnswer> attempt = [&impl, &repository, &digest](
+                                                std::shared_ptr<Site> site, TimePoint until) {
+        return impl->blob_head_at(std::move(site), repository, digest, until);
+    };
     co_return co_await impl->over_mirrors(Purpose::blob, std::move(attempt), deadline);
 }
 
 Task<ListAnswer> Upstream::list(std::string repository, ListKind kind, std::string reference,
                                 std::string query, TimePoint deadline) {
     const auto impl = impl_;
-    std::function<Task<ListAnswer>(Site&, TimePoint)> attempt =
-        [&impl, &repository, kind, &reference, &query](Site& site, TimePoint until) {
-            return impl->list_at(site, repository, kind, reference, query, until);
-        };
+    Impl::Attempt<ListAnswer> attempt = [&impl, &repository, kind, &reference, &query](
+                                            std::shared_ptr<Site> site, TimePoint until) {
+        return impl->list_at(std::move(site), repository, kind, reference, query, until);
+    };
     co_return co_await impl->over_mirrors(Purpose::list, std::move(attempt), deadline);
 }
 
@@ -201,7 +211,7 @@ Task<BlobAnswer> Upstream::blob(
     std::function<void(std::shared_ptr<client::TransferHandle>)> started, TimePoint head_deadline) {
     const auto impl = impl_;
     check(mirror < impl->sites.size(), "a mirror of this upstream");
-    co_return co_await impl->blob(*impl->sites[mirror], std::move(repository), digest, range,
+    co_return co_await impl->blob(impl->sites[mirror], std::move(repository), digest, range,
                                   std::move(sink), std::move(started), head_deadline);
 }
 
