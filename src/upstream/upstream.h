@@ -105,7 +105,8 @@ struct BlobAnswer : Answer {
 struct Credential {
     std::string username;
     Secret password;
-    Secret token;  // sent as the identity token / bearer as is
+    // With a username: an identity token, exchanged for others by OAuth2. Without: a bearer token, sent as it is.
+    Secret token;
     bool operator==(const Credential&) const = default;
 };
 using Credentials =
