@@ -142,6 +142,10 @@ uint64_t Query::number(int column) const {
     return static_cast<uint64_t>(sqlite3_column_int64(statement_, column));
 }
 
+double Query::real(int column) const {
+    return sqlite3_column_double(statement_, column);
+}
+
 std::string Query::text(int column) const {
     const auto* bytes = static_cast<const char*>(sqlite3_column_blob(statement_, column));
     const int size = sqlite3_column_bytes(statement_, column);
@@ -172,6 +176,10 @@ void Query::bind(int index, uint64_t value) {
     bound(sqlite3_bind_int64(statement_, index, static_cast<int64_t>(value)));
 }
 
+void Query::bind(int index, double value) {
+    bound(sqlite3_bind_double(statement_, index, value));
+}
+
 void Query::bind(int index, WallTime value) {
     bound(sqlite3_bind_int64(statement_, index, value.time_since_epoch().count()));
 }
@@ -191,11 +199,6 @@ void Query::bind(int index, const Bytes& value) {
 void Query::bind(int index, const oci::Digest& value) {
     const std::string key = digest_key(value);
     bind(index, Bytes{key});
-}
-
-void Query::bind(int index, const std::optional<uint64_t>& value) {
-    if (value) return bind(index, *value);
-    bound(sqlite3_bind_null(statement_, index));
 }
 
 Transaction::Transaction(Connection& connection) : connection_(connection) {

@@ -77,6 +77,8 @@ public:
 
     bool is_null(int column) const;
     uint64_t number(int column) const;
+    bool flag(int column) const { return number(column) != 0; }
+    double real(int column) const;
     std::string text(int column) const;  // of TEXT and BLOB alike
     WallTime time(int column) const;
     oci::Digest digest(int column) const;
@@ -84,11 +86,16 @@ public:
 private:
     void bind(int index, uint64_t);
     void bind(int index, bool value) { bind(index, uint64_t{value}); }
+    void bind(int index, double);
     void bind(int index, WallTime);
     void bind(int index, std::string_view);
     void bind(int index, const Bytes&);
     void bind(int index, const oci::Digest&);
-    void bind(int index, const std::optional<uint64_t>&);
+    template <class T>
+    void bind(int index, const std::optional<T>& value) {
+        if (value) return bind(index, *value);
+        bound(sqlite3_bind_null(statement_, index));
+    }
     void bound(int code) const {
         if (code != SQLITE_OK) connection_.fail(code);
     }

@@ -6,8 +6,11 @@
 #include <limits>
 
 #include "base/failure.h"
+#include "base/random.h"
 #include "meta/sqlite/connection.h"
-#include "meta/sqlite/database.h"
+#include "meta/sqlite/rows.h"
+#include "meta/sqlite/sqlite_engine.h"
+#include "oci/manifest.h"
 
 namespace weir::meta {
 namespace {
@@ -16,33 +19,6 @@ namespace {
 constexpr uint64_t kGenerationBlock = 1000;
 // Remembered lists of one repository: every "n=" and "last=" a client thinks of is one.
 constexpr uint64_t kMaxListsPerRepository = 1000;
-
-uint64_t row_limit(size_t limit) {
-    return std::min<uint64_t>(limit, std::numeric_limits<int64_t>::max());
-}
-
-uint64_t repository_id(Connection& c, std::string_view name) {
-    {
-        Query found(c, "SELECT id FROM repositories WHERE name = ?", name);
-        if (found.next()) return found.number(0);
-    }
-    Query(c, "INSERT INTO repositories (name) VALUES (?)", name).run();
-    return static_cast<uint64_t>(sqlite3_last_insert_rowid(c.handle()));
-}
-
-void insert_link(Connection& c, uint64_t repository, const oci::Digest& digest) {
-    Query(c, "INSERT OR IGNORE INTO links (repository, digest) VALUES (?, ?)", repository, digest)
-        .run();
-}
-
-void upsert_tag(Connection& c, uint64_t repository, std::string_view tag, const TagRow& row) {
-    Query(c,
-          "INSERT INTO tags (repository, name, digest, checked, upstream) VALUES (?, ?, ?, ?, ?) "
-          "ON CONFLICT DO UPDATE SET digest = excluded.digest, checked = excluded.checked, "
-          "upstream = excluded.upstream",
-          repository, tag, row.digest, row.checked, std::string_view(row.upstream))
-        .run();
-}
 
 bool delete_staging(Connection& c, const oci::Digest& digest) {
     return Query(c, "DELETE FROM staging WHERE digest = ?", digest).run() != 0;
@@ -63,84 +39,99 @@ StagingRow staging_row(Connection& c, const Query& q) {
     return row;
 }
 
-// One class, in the order of metadata.h; every member is one read or one transaction.
-class SqliteMetadata : public Metadata {
-public:
-    explicit SqliteMetadata(SqliteOptions options) : database_(std::move(options)) {}
-
-    std::optional<BlobRow> find_blob(const oci::Digest&) override;
-    bool put_blob(const BlobRow&, std::string_view repository) override;
-    bool remove_blob(const oci::Digest&, uint64_t generation) override;
-
-    std::optional<ManifestRow> find_manifest(const oci::Digest&) override;
-    void put_manifest(const ManifestRow&, std::string_view repository,
-                      std::span<const oci::Digest> references, std::string_view tag) override;
-    bool remove_manifest(const oci::Digest&) override;
-
-    std::optional<TagRow> find_tag(std::string_view repository, std::string_view tag) override;
-    void put_tag(std::string_view repository, std::string_view tag, const TagRow&) override;
-    bool remove_tag(std::string_view repository, std::string_view tag) override;
-    std::vector<std::string> tags(std::string_view repository, std::string_view last,
-                                  size_t limit) override;
-
-    bool linked(std::string_view repository, const oci::Digest&) override;
-    void link(std::string_view repository, const oci::Digest&) override;
-    std::vector<std::string> repositories(std::string_view last, size_t limit) override;
-
-    std::optional<ListRow> find_list(std::string_view repository, std::string_view kind,
-                                     std::string_view query) override;
-    void put_list(std::string_view repository, std::string_view kind, std::string_view query,
-                  const ListRow&) override;
-
-    std::optional<StagingRow> find_staging(const oci::Digest&) override;
-    void put_staging(const StagingRow&) override;
-    bool remove_staging(const oci::Digest&) override;
-    std::vector<StagingRow> stagings(size_t limit) override;
-
-    uint64_t next_generation() override;
-    void touch(std::span<const Touch>) override;
-    Usage usage() override;
-
-private:
-    Database database_;
-    std::mutex generation_mutex_;
-    uint64_t generation_ = 0;
-    uint64_t generation_end_ = 0;
+// Where a blob is before it is put.
+struct Stored {
+    bool on_disk = false;
+    bool in_s3 = false;
 };
 
-std::optional<BlobRow> SqliteMetadata::find_blob(const oci::Digest& digest) {
+Stored stored(Connection& c, const oci::Digest& digest) {
+    Query q(c, "SELECT on_disk, in_s3 FROM blobs WHERE digest = ?", digest);
+    if (!q.next()) return {};
+    return {q.flag(0), q.flag(1)};
+}
+
+void insert_blob(Connection& c, const BlobRow& row) {
+    Query(c,
+          "INSERT INTO blobs (digest, size, generation, created, accessed, upstream, evictable, "
+          "priority) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+          row.digest, row.size, row.generation, row.created, row.accessed,
+          std::string_view(row.upstream), !row.upstream.empty(), inflation(c) + loss(row.size))
+        .run();
+}
+
+// It was used all the time; whether an upstream has it is not said again.
+void return_to_disk(Connection& c, const BlobRow& row) {
+    Query(c,
+          "UPDATE blobs SET on_disk = 1, generation = ?2, size = ?3, "
+          "accessed = max(accessed, ?4), uses = uses + 1, priority = ?5 + (uses + 1) * ?6 "
+          "WHERE digest = ?1",
+          row.digest, row.generation, row.size, row.accessed, inflation(c), loss(row.size))
+        .run();
+}
+
+// The manifest that this one refers to.
+std::optional<oci::Digest> subject_of(const ManifestRow& row) {
+    const auto parsed = oci::parse_manifest(row.bytes, row.media_type);
+    if (!parsed || parsed->subject.empty()) return std::nullopt;
+    return parsed->subject[0].digest;
+}
+
+// Unless it is known.
+bool insert_manifest(Connection& c, const ManifestRow& row,
+                     const std::optional<oci::Digest>& subject) {
+    return Query(c,
+                 "INSERT OR IGNORE INTO manifests (digest, media_type, bytes, created, accessed, "
+                 "upstream, subject) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                 row.digest, std::string_view(row.media_type), Bytes{row.bytes}, row.created,
+                 row.accessed, std::string_view(row.upstream), subject)
+               .run() != 0;
+}
+
+}  // namespace
+
+SqliteEngine::SqliteEngine(SqliteOptions options)
+    : clock_(*options.clock),
+      opening_((system_random().next() >> 2) + 1),
+      database_(std::move(options)) {}
+
+std::optional<BlobRow> SqliteEngine::find_blob(const oci::Digest& digest) {
     return database_.read([&](Connection& c) -> std::optional<BlobRow> {
         Query q(c,
-                "SELECT size, generation, created, accessed, upstream FROM blobs WHERE digest = ?",
+                "SELECT size, generation, created, accessed, upstream, on_disk, in_s3 FROM blobs "
+                "WHERE digest = ?",
                 digest);
         if (!q.next()) return std::nullopt;
-        return BlobRow{digest, q.number(0), q.number(1), q.time(2), q.time(3), q.text(4)};
+        return BlobRow{digest,    q.number(0), q.number(1), q.time(2),
+                       q.time(3), q.text(4),   q.flag(5),   q.flag(6)};
     });
 }
 
-bool SqliteMetadata::put_blob(const BlobRow& row, std::string_view repository) {
+bool SqliteEngine::put_blob(const BlobRow& row, std::string_view repository) {
     return database_.write([&](Connection& c) {
-        const bool inserted =
-            Query(c,
-                  "INSERT OR IGNORE INTO blobs (digest, size, generation, created, accessed, "
-                  "upstream) VALUES (?, ?, ?, ?, ?, ?)",
-                  row.digest, row.size, row.generation, row.created, row.accessed,
-                  std::string_view(row.upstream))
-                .run() != 0;
+        const Stored before = stored(c, row.digest);
+        if (!before.on_disk && !before.in_s3) {
+            insert_blob(c, row);
+            save_from_doom(c, row.digest, wall());
+        } else if (!before.on_disk) {
+            return_to_disk(c, row);
+        } else if (row.upstream.empty()) {
+            Query(c, "UPDATE blobs SET evictable = 0 WHERE digest = ? AND evictable = 1",
+                  row.digest)
+                .run();
+        }
+        if (uploads_ && !before.in_s3) queue_blob_upload(c, row.digest, row.size, row.created);
         if (!repository.empty()) insert_link(c, repository_id(c, repository), row.digest);
         delete_staging(c, row.digest);
-        return inserted;
+        return !before.on_disk;
     });
 }
 
-bool SqliteMetadata::remove_blob(const oci::Digest& digest, uint64_t generation) {
-    return database_.write([&](Connection& c) {
-        return Query(c, "DELETE FROM blobs WHERE digest = ? AND generation = ?", digest, generation)
-                   .run() != 0;
-    });
+bool SqliteEngine::remove_blob(const oci::Digest& digest, uint64_t generation) {
+    return lost_on_disk(digest, generation);
 }
 
-std::optional<ManifestRow> SqliteMetadata::find_manifest(const oci::Digest& digest) {
+std::optional<ManifestRow> SqliteEngine::find_manifest(const oci::Digest& digest) {
     return database_.read([&](Connection& c) -> std::optional<ManifestRow> {
         Query q(c,
                 "SELECT media_type, bytes, created, accessed, upstream FROM manifests "
@@ -151,29 +142,58 @@ std::optional<ManifestRow> SqliteMetadata::find_manifest(const oci::Digest& dige
     });
 }
 
-void SqliteMetadata::put_manifest(const ManifestRow& row, std::string_view repository,
-                                  std::span<const oci::Digest> references, std::string_view tag) {
+void SqliteEngine::put_manifest(const ManifestRow& row, std::string_view repository,
+                                std::span<const oci::Digest> references, std::string_view tag) {
+    const auto subject = subject_of(row);
     database_.write([&](Connection& c) {
-        Query(c,
-              "INSERT OR IGNORE INTO manifests (digest, media_type, bytes, created, accessed, "
-              "upstream) VALUES (?, ?, ?, ?, ?, ?)",
-              row.digest, std::string_view(row.media_type), Bytes{row.bytes}, row.created,
-              row.accessed, std::string_view(row.upstream))
-            .run();
+        if (insert_manifest(c, row, subject)) save_from_doom(c, row.digest, wall());
+        uint64_t manifest = 0;
+        bool in_s3 = false;
+        {
+            Query q(c, "SELECT id, in_s3 FROM manifests WHERE digest = ?", row.digest);
+            q.next();
+            manifest = q.number(0);
+            in_s3 = q.flag(1);
+        }
+        if (uploads_ && !in_s3) queue_manifest_upload(c, row.digest, row.bytes.size(), row.created);
         const uint64_t id = repository_id(c, repository);
         insert_link(c, id, row.digest);
-        for (const auto& digest : references) insert_link(c, id, digest);
-        if (!tag.empty()) upsert_tag(c, id, tag, TagRow{row.digest, row.created, row.upstream});
+        for (const auto& digest : references) {
+            insert_link(c, id, digest);
+            insert_reference(c, manifest, digest);
+        }
+        if (!tag.empty())
+            set_tag(c, id, repository, tag, TagRow{row.digest, row.created, row.upstream});
     });
+    if (!tag.empty()) pins_.forget();
 }
 
-bool SqliteMetadata::remove_manifest(const oci::Digest& digest) {
-    return database_.write([&](Connection& c) {
-        return Query(c, "DELETE FROM manifests WHERE digest = ?", digest).run() != 0;
-    });
+bool SqliteEngine::remove_manifest(const oci::Digest& digest) {
+    const bool removed =
+        database_.write([&](Connection& c) { return delete_manifest(c, digest, wall()); });
+    if (removed) pins_.forget();
+    return removed;
 }
 
-std::optional<TagRow> SqliteMetadata::find_tag(std::string_view repository, std::string_view tag) {
+// A job row is only for what changes: that the upstream confirmed it again is not worth an upload.
+void SqliteEngine::set_tag(Connection& c, uint64_t id, std::string_view repository,
+                           std::string_view tag, const TagRow& row) {
+    const bool same =
+        Query(c, "SELECT 1 FROM tags WHERE repository = ? AND name = ? AND digest = ?", id, tag,
+              row.digest)
+            .next();
+    Query(c,
+          "INSERT INTO tags (repository, name, digest, checked, upstream, created) "
+          "VALUES (?1, ?2, ?3, ?4, ?5, ?4) ON CONFLICT DO UPDATE SET "
+          "created = iif(digest = excluded.digest, created, excluded.created), "
+          "in_s3 = in_s3 AND digest = excluded.digest, digest = excluded.digest, "
+          "checked = excluded.checked, upstream = excluded.upstream",
+          id, tag, row.digest, row.checked, std::string_view(row.upstream))
+        .run();
+    if (uploads_ && !same) queue_tag_upload(c, repository, tag, row.checked);
+}
+
+std::optional<TagRow> SqliteEngine::find_tag(std::string_view repository, std::string_view tag) {
     return database_.read([&](Connection& c) -> std::optional<TagRow> {
         Query q(c,
                 "SELECT digest, checked, upstream FROM tags WHERE name = ?2 AND "
@@ -184,22 +204,37 @@ std::optional<TagRow> SqliteMetadata::find_tag(std::string_view repository, std:
     });
 }
 
-void SqliteMetadata::put_tag(std::string_view repository, std::string_view tag, const TagRow& row) {
-    database_.write([&](Connection& c) { upsert_tag(c, repository_id(c, repository), tag, row); });
+void SqliteEngine::put_tag(std::string_view repository, std::string_view tag, const TagRow& row) {
+    database_.write(
+        [&](Connection& c) { set_tag(c, repository_id(c, repository), repository, tag, row); });
+    pins_.forget();
 }
 
-bool SqliteMetadata::remove_tag(std::string_view repository, std::string_view tag) {
-    return database_.write([&](Connection& c) {
-        return Query(c,
-                     "DELETE FROM tags WHERE name = ?2 AND "
-                     "repository = (SELECT id FROM repositories WHERE name = ?1)",
-                     repository, tag)
-                   .run() != 0;
+bool SqliteEngine::remove_tag(std::string_view repository, std::string_view tag) {
+    return delete_tag(repository, tag, nullptr);
+}
+
+bool SqliteEngine::delete_tag(std::string_view repository, std::string_view tag,
+                              const oci::Digest* expected) {
+    const bool deleted = database_.write([&](Connection& c) {
+        const auto id = find_repository(c, repository);
+        if (!id) return false;
+        const bool gone =
+            expected
+                ? Query(c, "DELETE FROM tags WHERE repository = ? AND name = ? AND digest = ?", *id,
+                        tag, *expected)
+                          .run() != 0
+                : Query(c, "DELETE FROM tags WHERE repository = ? AND name = ?", *id, tag).run() !=
+                      0;
+        if (gone && uploads_) queue_tag_upload(c, repository, tag, wall());
+        return gone;
     });
+    if (deleted) pins_.forget();
+    return deleted;
 }
 
-std::vector<std::string> SqliteMetadata::tags(std::string_view repository, std::string_view last,
-                                              size_t limit) {
+std::vector<std::string> SqliteEngine::tags(std::string_view repository, std::string_view last,
+                                            size_t limit) {
     return database_.read([&](Connection& c) {
         Query q(c,
                 "SELECT name FROM tags WHERE repository = (SELECT id FROM repositories WHERE "
@@ -211,7 +246,7 @@ std::vector<std::string> SqliteMetadata::tags(std::string_view repository, std::
     });
 }
 
-bool SqliteMetadata::linked(std::string_view repository, const oci::Digest& digest) {
+bool SqliteEngine::linked(std::string_view repository, const oci::Digest& digest) {
     return database_.read([&](Connection& c) {
         return Query(c,
                      "SELECT 1 FROM links WHERE digest = ?2 AND "
@@ -221,11 +256,11 @@ bool SqliteMetadata::linked(std::string_view repository, const oci::Digest& dige
     });
 }
 
-void SqliteMetadata::link(std::string_view repository, const oci::Digest& digest) {
+void SqliteEngine::link(std::string_view repository, const oci::Digest& digest) {
     database_.write([&](Connection& c) { insert_link(c, repository_id(c, repository), digest); });
 }
 
-std::vector<std::string> SqliteMetadata::repositories(std::string_view last, size_t limit) {
+std::vector<std::string> SqliteEngine::repositories(std::string_view last, size_t limit) {
     return database_.read([&](Connection& c) {
         Query q(c, "SELECT name FROM repositories WHERE name > ? ORDER BY name LIMIT ?", last,
                 row_limit(limit));
@@ -235,8 +270,8 @@ std::vector<std::string> SqliteMetadata::repositories(std::string_view last, siz
     });
 }
 
-std::optional<ListRow> SqliteMetadata::find_list(std::string_view repository, std::string_view kind,
-                                                 std::string_view query) {
+std::optional<ListRow> SqliteEngine::find_list(std::string_view repository, std::string_view kind,
+                                               std::string_view query) {
     return database_.read([&](Connection& c) -> std::optional<ListRow> {
         Query q(c,
                 "SELECT body, content_type, next_query, filters_applied, fetched FROM lists "
@@ -247,8 +282,8 @@ std::optional<ListRow> SqliteMetadata::find_list(std::string_view repository, st
     });
 }
 
-void SqliteMetadata::put_list(std::string_view repository, std::string_view kind,
-                              std::string_view query, const ListRow& row) {
+void SqliteEngine::put_list(std::string_view repository, std::string_view kind,
+                            std::string_view query, const ListRow& row) {
     database_.write([&](Connection& c) {
         Query(c,
               "INSERT INTO lists (repository, kind, query, body, content_type, next_query, "
@@ -267,7 +302,7 @@ void SqliteMetadata::put_list(std::string_view repository, std::string_view kind
     });
 }
 
-std::optional<StagingRow> SqliteMetadata::find_staging(const oci::Digest& digest) {
+std::optional<StagingRow> SqliteEngine::find_staging(const oci::Digest& digest) {
     return database_.read([&](Connection& c) -> std::optional<StagingRow> {
         Query q(c,
                 "SELECT digest, generation, size, updated, extents FROM staging WHERE digest = ?",
@@ -277,7 +312,7 @@ std::optional<StagingRow> SqliteMetadata::find_staging(const oci::Digest& digest
     });
 }
 
-void SqliteMetadata::put_staging(const StagingRow& row) {
+void SqliteEngine::put_staging(const StagingRow& row) {
     database_.write([&](Connection& c) {
         Query(c,
               "INSERT INTO staging (digest, generation, size, updated, extents, extent_bytes) "
@@ -290,11 +325,11 @@ void SqliteMetadata::put_staging(const StagingRow& row) {
     });
 }
 
-bool SqliteMetadata::remove_staging(const oci::Digest& digest) {
+bool SqliteEngine::remove_staging(const oci::Digest& digest) {
     return database_.write([&](Connection& c) { return delete_staging(c, digest); });
 }
 
-std::vector<StagingRow> SqliteMetadata::stagings(size_t limit) {
+std::vector<StagingRow> SqliteEngine::stagings(size_t limit) {
     return database_.read([&](Connection& c) {
         Query q(c,
                 "SELECT digest, generation, size, updated, extents FROM staging "
@@ -306,7 +341,7 @@ std::vector<StagingRow> SqliteMetadata::stagings(size_t limit) {
     });
 }
 
-uint64_t SqliteMetadata::next_generation() {
+uint64_t SqliteEngine::next_generation() {
     std::lock_guard lock(generation_mutex_);
     if (generation_ == generation_end_) {
         // Durable before the first is given: a power cut must not bring back a number that a file
@@ -314,9 +349,7 @@ uint64_t SqliteMetadata::next_generation() {
         const uint64_t end = database_.write_durably([](Connection& c) {
             Query q(c, "UPDATE counters SET generation = generation + ? RETURNING generation",
                     kGenerationBlock);
-            if (!q.next())
-                throw Failure(Kind::io,
-                              fmt::format("metadata {}: the counters are gone", c.path()));
+            if (!q.next()) counters_are_gone(c);
             return q.number(0);
         });
         generation_ = end - kGenerationBlock;
@@ -325,13 +358,17 @@ uint64_t SqliteMetadata::next_generation() {
     return generation_++;
 }
 
-void SqliteMetadata::touch(std::span<const Touch> touches) {
+void SqliteEngine::touch(std::span<const Touch> touches) {
     if (touches.empty()) return;
     database_.write([&](Connection& c) {
+        const double l = inflation(c);
         // A later access that was flushed first stays.
         for (const auto& touch : touches) {
-            Query(c, "UPDATE blobs SET accessed = ?2 WHERE digest = ?1 AND accessed < ?2",
-                  touch.digest, touch.accessed)
+            Query(c,
+                  "UPDATE blobs SET accessed = ?2, uses = uses + 1, "
+                  "priority = ?3 + (uses + 1) * (?4 / max(size, 1) + ?5) "
+                  "WHERE digest = ?1 AND accessed < ?2",
+                  touch.digest, touch.accessed, l, kRequestSeconds, kSecondsPerByte)
                 .run();
             Query(c, "UPDATE manifests SET accessed = ?2 WHERE digest = ?1 AND accessed < ?2",
                   touch.digest, touch.accessed)
@@ -340,21 +377,18 @@ void SqliteMetadata::touch(std::span<const Touch> touches) {
     });
 }
 
-Usage SqliteMetadata::usage() {
+Usage SqliteEngine::usage() {
     return database_.read([](Connection& c) {
         Query q(c,
                 "SELECT blobs, blob_bytes, manifests, repositories, tags, staging_bytes "
                 "FROM counters");
-        if (!q.next())
-            throw Failure(Kind::io, fmt::format("metadata {}: the counters are gone", c.path()));
+        if (!q.next()) counters_are_gone(c);
         return Usage{q.number(0), q.number(1), q.number(2), q.number(3), q.number(4), q.number(5)};
     });
 }
 
-}  // namespace
-
-std::unique_ptr<Metadata> open_sqlite(SqliteOptions options) {
-    return std::make_unique<SqliteMetadata>(std::move(options));
+std::unique_ptr<Engine> open_sqlite(SqliteOptions options) {
+    return std::make_unique<SqliteEngine>(std::move(options));
 }
 
 }  // namespace weir::meta

@@ -1,4 +1,4 @@
-// meta/sqlite/sqlite_metadata.h: Metadata in one SQLite file (WAL), in the process.
+// meta/sqlite/sqlite_metadata.h: Metadata and Upkeep in one SQLite file (WAL), in the process.
 //
 // One writer connection behind a mutex, a few readers. Opening is constant time: nothing is
 // scanned, the schema version is checked and migrated forward in a transaction.
@@ -6,7 +6,8 @@
 #include <memory>
 #include <string>
 
-#include "meta/metadata.h"
+#include "base/clock.h"
+#include "meta/engine.h"
 
 namespace weir::meta {
 
@@ -15,9 +16,11 @@ struct SqliteOptions {
     bool durable =
         false;  // synchronous=FULL: a commit survives a power cut; else NORMAL: it survives a kill
     size_t readers = 4;
+    // By which objects are doomed and their deletion is claimed; outlives the engine.
+    const Clock* clock = &system_clock();
 };
 
 // Failure{io} when the file is not a database or of a newer schema (the message says what to do).
-std::unique_ptr<Metadata> open_sqlite(SqliteOptions);
+std::unique_ptr<Engine> open_sqlite(SqliteOptions);
 
 }  // namespace weir::meta

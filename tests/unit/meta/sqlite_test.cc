@@ -11,6 +11,7 @@
 
 #include "base/failure.h"
 #include "base/file.h"
+#include "meta/sqlite/schema.h"
 #include "meta/sqlite/sqlite_metadata.h"
 #include "support/fill_metadata.h"
 #include "support/temporary_directory.h"
@@ -97,7 +98,7 @@ TEST(Sqlite, a_newer_schema_is_refused_and_left_alone) {
     run_sql(path, "PRAGMA user_version = 999");
     const auto what = failure_of([&] { open_sqlite({path}); });
     EXPECT_THAT(what, testing::HasSubstr("newer weir (schema 999"));
-    run_sql(path, "PRAGMA user_version = 1");
+    run_sql(path, "PRAGMA user_version = " + std::to_string(newest_schema()));
     EXPECT_TRUE(open_sqlite({path})->find_blob(digest_of(1)));
 }
 

@@ -1,0 +1,60 @@
+// meta/sqlite/rows.h: the statements that several calls share. Each runs inside its caller's
+// transaction.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "meta/metadata.h"
+#include "meta/sqlite/connection.h"
+#include "meta/upkeep.h"
+
+namespace weir::meta {
+
+// What a blob costs that has to be fetched again: seconds of a request, and of each byte at 50
+// MB/s.
+inline constexpr double kRequestSeconds = 0.020;
+inline constexpr double kSecondsPerByte = 1 / 50e6;
+
+// What of that one byte of it on the disk saves: GDSF's cost / size.
+inline double loss(uint64_t size) {
+    return kRequestSeconds / static_cast<double>(std::max<uint64_t>(size, 1)) + kSecondsPerByte;
+}
+
+[[noreturn]] void counters_are_gone(const Connection&);
+// GDSF's L.
+double inflation(Connection&);
+
+// `limit` as SQL takes it.
+uint64_t row_limit(size_t limit);
+
+// The keys that are after `after`: all when there is none.
+std::string key_after(const std::optional<oci::Digest>& after);
+
+std::optional<uint64_t> find_repository(Connection&, std::string_view name);
+// Made when missing.
+uint64_t repository_id(Connection&, std::string_view name);
+void insert_link(Connection&, uint64_t repository, const oci::Digest&);
+void insert_reference(Connection&, uint64_t manifest, const oci::Digest&);
+
+// A job row, unless there is one.
+void queue_blob_upload(Connection&, const oci::Digest&, uint64_t size, WallTime due);
+void queue_manifest_upload(Connection&, const oci::Digest&, uint64_t size, WallTime due);
+void queue_tag_upload(Connection&, std::string_view repository, std::string_view tag, WallTime due);
+// The upload of a blob or manifest was given to somebody: its object may be in S3.
+bool upload_started(Connection&, UploadRow::What, const oci::Digest&);
+bool multipart_begun(Connection&, const oci::Digest& blob);
+
+// The object in S3 is to be deleted. If its deletion is claimed already, then once more.
+void doom(Connection&, const oci::Digest&, WallTime now);
+// It is stored again. A deletion that is under way goes on; the upload waits for its end.
+void save_from_doom(Connection&, const oci::Digest&, WallTime now);
+bool deletion_claimed(Connection&, const oci::Digest&, WallTime now);
+
+// Deletes the row of a blob that is not in S3, as far as is known.
+void forget_blob(Connection&, const oci::Digest&, WallTime now);
+bool delete_manifest(Connection&, const oci::Digest&, WallTime now);
+
+}  // namespace weir::meta

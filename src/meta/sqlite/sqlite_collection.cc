@@ -1,0 +1,284 @@
+// Pins, and what nothing names any more.
+#include "meta/sqlite/rows.h"
+#include "meta/sqlite/sqlite_engine.h"
+
+namespace weir::meta {
+namespace {
+
+struct Looked {
+    std::vector<Doomed> unlinked;
+    std::optional<oci::Digest> next;
+};
+
+// Of the blobs from the key `from` on, at most `limit`: those that no repository links, that were
+// not read lately, and that nobody is in the middle of bringing up.
+Looked look_for_unlinked(Connection& c, const std::string& from, WallTime accessed_before,
+                         size_t limit) {
+    Looked looked;
+    Query q(c,
+            "SELECT digest, iif(on_disk, generation, 0), size, in_s3, "
+            "accessed < ?2 AND NOT EXISTS (SELECT 1 FROM links AS l WHERE l.digest = b.digest) "
+            "AND NOT EXISTS (SELECT 1 FROM uploads AS u WHERE u.what = 0 AND u.digest = b.digest "
+            "AND u.name = '' AND u.upload_id <> '') FROM blobs AS b "
+            "WHERE digest >= ?1 ORDER BY digest LIMIT ?3",
+            Bytes{from}, accessed_before, row_limit(limit));
+    size_t count = 0;
+    for (; q.next(); ++count) {
+        looked.next = q.digest(0);
+        if (q.flag(4))
+            looked.unlinked.push_back({q.digest(0), q.number(1), q.number(2), q.flag(3)});
+    }
+    if (count < limit) looked.next.reset();
+    return looked;
+}
+
+// The key behind that of `after`: digests of an algorithm are of one length.
+std::string first_key(const std::optional<oci::Digest>& after) {
+    return after ? digest_key(*after) + '\0' : std::string();
+}
+
+bool linked_anywhere(Connection& c, const oci::Digest& digest) {
+    return Query(c, "SELECT 1 FROM links WHERE digest = ?", digest).next();
+}
+
+}  // namespace
+
+void SqliteEngine::put_pin(const Pin& pin) {
+    database_.write([&](Connection& c) {
+        Query(c, "INSERT OR IGNORE INTO pins (repository, tag) VALUES (?, ?)",
+              std::string_view(pin.repository), std::string_view(pin.tag))
+            .run();
+    });
+}
+
+bool SqliteEngine::remove_pin(const Pin& pin) {
+    return database_.write([&](Connection& c) {
+        return Query(c, "DELETE FROM pins WHERE repository = ? AND tag = ?",
+                     std::string_view(pin.repository), std::string_view(pin.tag))
+                   .run() != 0;
+    });
+}
+
+std::vector<Pin> SqliteEngine::pins() {
+    return database_.read([](Connection& c) { return Pins::stored(c); });
+}
+
+void SqliteEngine::set_configured_pins(std::vector<Pin> pins) {
+    pins_.configure(std::move(pins));
+}
+
+std::vector<TagInfo> SqliteEngine::tag_infos(std::string_view repository) {
+    return database_.read([&](Connection& c) {
+        std::vector<TagInfo> infos;
+        Query q(c,
+                "SELECT t.name, t.digest, t.created, coalesce(m.accessed, t.created) "
+                "FROM tags AS t LEFT JOIN manifests AS m ON m.digest = t.digest "
+                "WHERE t.repository = (SELECT id FROM repositories WHERE name = ?) "
+                "ORDER BY t.name",
+                repository);
+        while (q.next()) infos.push_back({q.text(0), q.digest(1), q.time(2), q.time(3)});
+        return infos;
+    });
+}
+
+bool SqliteEngine::remove_tag_if(std::string_view repository, std::string_view tag,
+                                 const oci::Digest& expected) {
+    return delete_tag(repository, tag, &expected);
+}
+
+// Driven by the repository's own manifests: a layer that thousands of manifests elsewhere share
+// costs nothing.
+std::vector<ManifestInfo> SqliteEngine::untagged(std::string_view repository,
+                                                 WallTime accessed_before, size_t limit,
+                                                 std::optional<oci::Digest> after) {
+    return database_.read([&](Connection& c) {
+        std::vector<ManifestInfo> infos;
+        const auto id = find_repository(c, repository);
+        if (!id) return infos;
+        const std::string key = key_after(after);
+        Query q(c,
+                "WITH held AS MATERIALIZED (SELECT f.digest FROM links AS l "
+                "CROSS JOIN manifests AS m ON m.digest = l.digest "
+                "CROSS JOIN refs AS f ON f.manifest = m.id WHERE l.repository = ?1) "
+                "SELECT m.digest, m.media_type, m.created, m.accessed, m.subject FROM links AS l "
+                "CROSS JOIN manifests AS m ON m.digest = l.digest "
+                "WHERE l.repository = ?1 AND l.digest > ?3 AND m.accessed < ?2 "
+                "AND NOT EXISTS (SELECT 1 FROM tags AS t WHERE t.digest = l.digest "
+                "AND t.repository = ?1) AND l.digest NOT IN held "
+                "AND NOT (m.subject IS NOT NULL AND EXISTS (SELECT 1 FROM manifests AS s "
+                "WHERE s.digest = m.subject) AND EXISTS (SELECT 1 FROM links AS s "
+                "WHERE s.repository = ?1 AND s.digest = m.subject)) "
+                "ORDER BY l.digest LIMIT ?4",
+                *id, accessed_before, Bytes{key}, row_limit(limit));
+        while (q.next()) {
+            ManifestInfo info{q.digest(0), q.text(1), q.time(2), q.time(3), std::nullopt};
+            if (!q.is_null(4)) info.subject = q.digest(4);
+            infos.push_back(std::move(info));
+        }
+        return infos;
+    });
+}
+
+std::vector<oci::Digest> SqliteEngine::loose_links(std::string_view repository,
+                                                   WallTime accessed_before, size_t limit) {
+    return database_.read([&](Connection& c) {
+        std::vector<oci::Digest> loose;
+        const auto id = find_repository(c, repository);
+        if (!id) return loose;
+        Query q(c,
+                "WITH held AS MATERIALIZED (SELECT f.digest FROM links AS l "
+                "CROSS JOIN manifests AS m ON m.digest = l.digest "
+                "CROSS JOIN refs AS f ON f.manifest = m.id WHERE l.repository = ?1) "
+                "SELECT l.digest FROM links AS l WHERE l.repository = ?1 "
+                "AND l.digest NOT IN held "
+                "AND NOT EXISTS (SELECT 1 FROM manifests AS m WHERE m.digest = l.digest) "
+                "AND NOT EXISTS (SELECT 1 FROM blobs AS b WHERE b.digest = l.digest "
+                "AND b.accessed >= ?2) "
+                "AND NOT EXISTS (SELECT 1 FROM staging AS s WHERE s.digest = l.digest) "
+                "ORDER BY l.digest LIMIT ?3",
+                *id, accessed_before, row_limit(limit));
+        while (q.next()) loose.push_back(q.digest(0));
+        return loose;
+    });
+}
+
+void SqliteEngine::unlink(std::string_view repository, std::span<const oci::Digest> digests) {
+    if (digests.empty()) return;
+    database_.write([&](Connection& c) {
+        const auto id = find_repository(c, repository);
+        if (!id) return;
+        for (const auto& digest : digests)
+            Query(c, "DELETE FROM links WHERE repository = ? AND digest = ?", *id, digest).run();
+    });
+    pins_.forget();
+}
+
+size_t SqliteEngine::sweep_manifests(WallTime accessed_before, size_t limit) {
+    const auto old = database_.read([&](Connection& c) {
+        std::vector<oci::Digest> digests;
+        Query q(c,
+                "SELECT u.digest FROM unlinked_manifests AS u "
+                "CROSS JOIN manifests AS m ON m.digest = u.digest WHERE m.accessed < ? LIMIT ?",
+                accessed_before, row_limit(limit));
+        while (q.next()) digests.push_back(q.digest(0));
+        return digests;
+    });
+    if (old.empty()) return 0;
+    const size_t deleted = database_.write([&](Connection& c) {
+        size_t count = 0;
+        for (const auto& digest : old) {
+            const bool still = Query(c, "SELECT 1 FROM manifests WHERE digest = ? AND accessed < ?",
+                                     digest, accessed_before)
+                                   .next();
+            if (still && !linked_anywhere(c, digest)) count += delete_manifest(c, digest, wall());
+        }
+        return count;
+    });
+    pins_.forget();
+    return deleted;
+}
+
+std::vector<Doomed> SqliteEngine::sweep_blobs(std::optional<oci::Digest> after,
+                                              WallTime accessed_before, size_t limit,
+                                              std::optional<oci::Digest>* next) {
+    Looked looked = database_.read([&](Connection& c) {
+        return look_for_unlinked(c, first_key(after), accessed_before, limit);
+    });
+    *next = looked.next;
+    if (looked.unlinked.empty()) return {};
+    return database_.write([&](Connection& c) {
+        std::vector<Doomed> taken;
+        for (const auto& found : looked.unlinked) {
+            // It may have been linked or read since it was looked at.
+            const Looked now = look_for_unlinked(c, digest_key(found.digest), accessed_before, 1);
+            if (now.unlinked.empty() || now.unlinked[0].digest != found.digest) continue;
+            taken.push_back(now.unlinked[0]);
+            if (taken.back().in_s3) doom(c, found.digest, wall());
+            forget_blob(c, found.digest, wall());
+        }
+        return taken;
+    });
+}
+
+std::vector<Doomed> SqliteEngine::unlinked_blobs(std::optional<oci::Digest> after,
+                                                 WallTime accessed_before, size_t limit,
+                                                 std::optional<oci::Digest>* next) {
+    Looked looked = database_.read([&](Connection& c) {
+        return look_for_unlinked(c, first_key(after), accessed_before, limit);
+    });
+    *next = looked.next;
+    return looked.unlinked;
+}
+
+size_t SqliteEngine::remove_empty_repositories(size_t limit) {
+    if (database_.read([](Connection& c) {
+            return !Query(c, "SELECT 1 FROM empty_repositories LIMIT 1").next();
+        }))
+        return 0;
+    return database_.write([&](Connection& c) {
+        std::vector<std::pair<uint64_t, std::string>> empty;
+        {
+            Query q(c,
+                    "SELECT r.id, r.name FROM empty_repositories AS e "
+                    "CROSS JOIN repositories AS r ON r.id = e.repository LIMIT ?",
+                    row_limit(limit));
+            while (q.next()) empty.emplace_back(q.number(0), q.text(1));
+        }
+        for (const auto& [id, name] : empty) {
+            Query(c, "DELETE FROM lists WHERE repository = ?", std::string_view(name)).run();
+            Query(c, "DELETE FROM repositories WHERE id = ?", id).run();
+            Query(c, "DELETE FROM empty_repositories WHERE repository = ?", id).run();
+        }
+        return empty.size();
+    });
+}
+
+std::vector<oci::Digest> SqliteEngine::claim_doomed(WallTime before, size_t limit) {
+    if (database_.read([&](Connection& c) {
+            return !Query(c, "SELECT 1 FROM doomed WHERE since < ? LIMIT 1", before).next();
+        }))
+        return {};
+    return database_.write([&](Connection& c) {
+        const WallTime now = wall();
+        std::vector<oci::Digest> claimed;
+        std::vector<oci::Digest> free;
+        {
+            Query q(c,
+                    "SELECT digest FROM doomed WHERE since < ? AND (claimant IN (0, ?) "
+                    "OR claimed <= ?) ORDER BY since LIMIT ?",
+                    before, opening_, now - kClaimTime, row_limit(limit));
+            while (q.next()) free.push_back(q.digest(0));
+        }
+        for (const auto& digest : free) {
+            const bool stored_again = Query(c,
+                                            "SELECT 1 FROM blobs WHERE digest = ?1 UNION ALL "
+                                            "SELECT 1 FROM manifests WHERE digest = ?1",
+                                            digest)
+                                          .next();
+            if (stored_again) {
+                Query(c, "DELETE FROM doomed WHERE digest = ?", digest).run();
+                continue;
+            }
+            Query(c, "UPDATE doomed SET claimant = ?, claimed = ?, again = 0 WHERE digest = ?",
+                  opening_, now, digest)
+                .run();
+            claimed.push_back(digest);
+        }
+        return claimed;
+    });
+}
+
+void SqliteEngine::doomed_done(std::span<const oci::Digest> digests) {
+    if (digests.empty()) return;
+    database_.write([&](Connection& c) {
+        for (const auto& digest : digests) {
+            Query(c, "DELETE FROM doomed WHERE digest = ? AND again = 0", digest).run();
+            // What an upload brought after the claim is deleted by the next.
+            Query(c, "UPDATE doomed SET claimant = 0, claimed = 0, again = 0 WHERE digest = ?",
+                  digest)
+                .run();
+        }
+    });
+}
+
+}  // namespace weir::meta

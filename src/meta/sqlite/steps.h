@@ -1,0 +1,11 @@
+// meta/sqlite/steps.h: the steps of the schema, oldest first. Each runs once on a file, inside the
+// transaction of the migration (schema.h).
+#pragma once
+#include "meta/sqlite/connection.h"
+
+namespace weir::meta {
+
+void first_step(Connection&);   // blobs, manifests, tags, links, lists, staging
+void second_step(Connection&);  // tiers, uploads, priorities, references, pins, collection
+
+}  // namespace weir::meta
