@@ -10,6 +10,9 @@ using testing::Not;
 
 const std::string kBlob = "0123456789abcdefghijklmnopqrstuvwxyz";
 
+const std::string kManifest =
+    R"({"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","layers":[]})";
+
 class RegistryTest : public World {};
 
 TEST_F(RegistryTest, a_ping_is_answered_whatever_the_upstreams_do) {
@@ -24,7 +27,7 @@ TEST_F(RegistryTest, a_ping_is_answered_whatever_the_upstreams_do) {
 }
 
 TEST_F(RegistryTest, a_manifest_comes_as_it_is_and_is_hot_from_then_on) {
-    const std::string body = R"({"schemaVersion":2,"layers":[]})";
+    const std::string body = kManifest;
     const auto digest = put_manifest("library/debian", "12", body);
     const auto cold = get("/v2/docker.io/library/debian/manifests/12");
     EXPECT_EQ(cold.status, 200);
@@ -44,7 +47,7 @@ TEST_F(RegistryTest, a_manifest_comes_as_it_is_and_is_hot_from_then_on) {
 }
 
 TEST_F(RegistryTest, a_stale_tag_is_answered_with_a_warning_when_the_upstream_is_down) {
-    put_manifest("library/debian", "12", R"({"schemaVersion":2})");
+    put_manifest("library/debian", "12", kManifest);
     get("/v2/docker.io/library/debian/manifests/12");
     down = true;
     clock.advance(std::chrono::minutes(10));
@@ -56,7 +59,7 @@ TEST_F(RegistryTest, a_stale_tag_is_answered_with_a_warning_when_the_upstream_is
 }
 
 TEST_F(RegistryTest, the_namespace_is_returned_and_never_passed_on) {
-    put_manifest("library/debian", "12", R"({"schemaVersion":2})");
+    put_manifest("library/debian", "12", kManifest);
     const auto seen = get("/v2/library/debian/manifests/12?ns=docker.io");
     EXPECT_EQ(seen.status, 200);
     EXPECT_EQ(seen.field("OCI-Namespace"), "docker.io");
@@ -65,7 +68,7 @@ TEST_F(RegistryTest, the_namespace_is_returned_and_never_passed_on) {
 }
 
 TEST_F(RegistryTest, an_unknown_name_is_404_and_nobody_is_asked) {
-    const auto seen = get("/v2/library/debian/manifests/12?ns=169.254.169.254");
+    const auto seen = get("/v2/library/debian/manifests/12?ns=evil.example");
     EXPECT_EQ(seen.status, 404);
     EXPECT_THAT(seen.body, HasSubstr("NAME_UNKNOWN"));
     EXPECT_TRUE(http.calls().empty());
@@ -153,7 +156,7 @@ TEST_F(RegistryTest, referrers_are_filtered_by_us_when_the_upstream_did_not) {
 
 TEST_F(RegistryTest, the_catalog_lists_what_is_cached_in_pages) {
     for (const char* name : {"library/a", "library/b", "library/c"}) {
-        put_manifest(name, "1", R"({"schemaVersion":2})");
+        put_manifest(name, "1", kManifest);
         get(std::string("/v2/docker.io/") + name + "/manifests/1");
     }
     const auto first = get("/v2/_catalog?n=2");
@@ -168,7 +171,7 @@ TEST_F(RegistryTest, the_catalog_lists_what_is_cached_in_pages) {
 }
 
 TEST_F(RegistryTest, a_reload_that_drops_an_upstream_drops_what_was_memorised) {
-    put_manifest("library/debian", "12", R"({"schemaVersion":2})");
+    put_manifest("library/debian", "12", kManifest);
     for (int i = 0; i < 3; ++i) get("/v2/library/debian/manifests/12?ns=docker.io");
     EXPECT_TRUE(hot);
     config::Config other = *shared;

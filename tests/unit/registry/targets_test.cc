@@ -25,8 +25,11 @@ std::shared_ptr<Targets> targets(config::Config config) {
 config::Config two() {
     config::Config config;
     config.registries = {registry("ghcr.io"), registry("quay.io")};
-    config.registries[0].content = {{.prefix = "**", .destination = "/ghcr.io"}};
-    config.registries[1].content = {{.prefix = "**", .destination = "/quay.io"}};
+    for (auto& each : config.registries) {
+        each.content.emplace_back();
+        each.content[0].prefix = "**";
+        each.content[0].destination = "/" + each.name;
+    }
     config.registries[1].settings.ttl = std::chrono::minutes(1);
     return config;
 }

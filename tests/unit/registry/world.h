@@ -140,8 +140,8 @@ protected:
         Seen seen;
         run([&]() -> Task<> {
             http::Request request;
-            fields.clear();
-            for (const auto& [name, value] : given) fields.emplace_back(name, value);
+            request_fields.clear();
+            for (const auto& [name, value] : given) request_fields.emplace_back(name, value);
             request.method = method;
             request.method_text = method == http::Method::head ? "HEAD" : "GET";
             request.target = target;
@@ -149,7 +149,7 @@ protected:
             request.path = request.target.substr(0, question);
             if (question != target.npos) request.query = request.target.substr(question + 1);
             request.host = "cache.lab:5000";
-            request.fields = fields;
+            request.fields = request_fields;
             request.id = 1;
             std::optional<http::Response> response;
             std::exception_ptr error;
@@ -215,7 +215,7 @@ protected:
     std::shared_ptr<const config::Config> shared;
     std::shared_ptr<const Targets> targets;
     std::unique_ptr<Registry> registry;
-    std::vector<std::pair<std::string_view, std::string_view>> fields;
+    std::vector<std::pair<std::string_view, std::string_view>> request_fields;
 };
 
 }  // namespace weir::registry
