@@ -19,7 +19,7 @@ def upstream_headers(front, repository):
 @pytest.mark.deadline(180)
 def test_a_cold_pull_takes_no_longer_than_a_direct_one(front, new_weir, registry, maker):
     front.rule({"kind": "blob"}, rate=50 * MB)
-    registry.push("lab/cold", "v1", maker.single((100 * MB, 30 * MB, 5 * MB)))
+    registry.push("lab/cold", "v1", maker.single((200 * MB, 60 * MB, 5 * MB)))
     headers, context = upstream_headers(front, "lab/cold")
     direct, through = [], []
     for _ in range(3):
