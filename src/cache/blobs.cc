@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "cache/readable.h"
+#include "cache/remote_origin.h"
 
 namespace weir::cache {
 namespace {
@@ -29,7 +30,61 @@ Blobs::Blobs(const Options& options, meta::Metadata& metadata, store::Store& sto
       context_{options, metadata, store, space, pool, clock, random, scope, permits_, bad_origins_},
       table_(context_),
       relays_(options, scope, pool, clock),
-      proofs_(scope) {}
+      proofs_(scope),
+      asked_once_(options.index_entries) {
+    context_.lose = [&metadata](const oci::Digest& digest, uint64_t generation) {
+        metadata.remove_blob(digest, generation);
+    };
+}
+
+void Blobs::set_tiers(Tiers tiers) {
+    tiers_ = std::move(tiers);
+    context_.make_room = tiers_.make_room;
+    context_.stored = tiers_.stored;
+    if (auto* upkeep = tiers_.upkeep)
+        context_.lose = [upkeep](const oci::Digest& digest, uint64_t generation) {
+            upkeep->lost_on_disk(digest, generation);
+        };
+    if (const uint64_t bound = tiers_.admit_min_bytes; bound > 0)
+        context_.admits = [this, bound](const oci::Digest& digest, uint64_t size) {
+            if (size < bound || asked_once_.get(digest)) return true;
+            asked_once_.put(digest, true);
+            return false;
+        };
+}
+
+std::shared_ptr<const void> Blobs::hold(const oci::Digest& digest) {
+    {
+        std::lock_guard lock(uses_->mutex);
+        ++uses_->counts[digest];
+    }
+    return std::shared_ptr<const void>(this, [uses = uses_, digest](const void*) {
+        std::lock_guard lock(uses->mutex);
+        auto at = uses->counts.find(digest);
+        if (--at->second == 0) uses->counts.erase(at);
+    });
+}
+
+bool Blobs::in_use(const oci::Digest& digest) const {
+    std::lock_guard lock(uses_->mutex);
+    return uses_->counts.contains(digest);
+}
+
+Origins Blobs::origins_for(const Target& target, const Known& known) {
+    Origins origins = origins_of(target);
+    if (tiers_.remote && known.in_durable_tier && known.linked)
+        origins.insert(origins.begin(), make_remote_origin(*tiers_.remote, *tiers_.upkeep, pool_,
+                                                           target.repository));
+    return origins;
+}
+
+Task<std::optional<std::string>> Blobs::redirect(TargetPtr target, oci::Digest digest,
+                                                 std::chrono::seconds valid) {
+    if (!tiers_.remote) co_return std::nullopt;
+    const Known known = co_await look_up(target, digest);
+    if (!known.in_durable_tier || !known.linked) co_return std::nullopt;
+    co_return co_await tiers_.remote->presigned_get(digest, valid);
+}
 
 void Blobs::linked(std::string_view repository, const oci::Digest& digest) {
     links_.put(std::string(pair_key(repository, sum_text(digest))), true);
@@ -56,7 +111,7 @@ std::optional<BlobView> Blobs::blob_now(const TargetPtr& target, const oci::Dige
     view.size = stored->size;
     view.from = From::hit_disk;
     view.upstream = std::move(stored->upstream);
-    view.readable = std::make_shared<StoredReadable>(std::move(*file));
+    view.readable = std::make_shared<StoredReadable>(std::move(*file), hold(digest));
     return view;
 }
 
@@ -69,7 +124,8 @@ Task<Blobs::Known> Blobs::look_up(TargetPtr target, oci::Digest digest) {
         return std::make_pair(metadata_.find_blob(digest),
                               metadata_.linked(target->repository, digest));
     });
-    if (row.first) {
+    if (row.first && row.first->in_s3) known.in_durable_tier = row.first->size;
+    if (row.first && row.first->on_disk) {
         known.stored = StoredBlob{row.first->size, row.first->generation,
                                   std::make_shared<const std::string>(row.first->upstream)};
         index_.put(digest, *known.stored);
@@ -87,9 +143,7 @@ Task<std::shared_ptr<const File>> Blobs::open_file(oci::Digest digest, StoredBlo
     if (size != stored.size) {
         log::warn("cache", "the file of {} has {} bytes instead of {}: dropped", digest.text(),
                   size, stored.size);
-        const bool dropped = co_await pool_.run(
-            [this, digest, stored] { return metadata_.remove_blob(digest, stored.generation); });
-        if (!dropped) co_return nullptr;
+        co_await pool_.run([this, digest, stored] { context_.lose(digest, stored.generation); });
         context_.space.release(stored.size);
         co_await store_.erase(digest, stored.generation);
         co_return nullptr;
@@ -141,16 +195,21 @@ Task<BlobView> Blobs::blob(TargetPtr target, oci::Digest digest, std::vector<Wan
         view.from = From::hit_disk;
         view.upstream = known.stored->upstream;
         if (auto file = co_await open_file(digest, *known.stored)) {
-            view.readable = std::make_shared<StoredReadable>(std::move(file));
+            view.readable = std::make_shared<StoredReadable>(std::move(file), hold(digest));
             co_return view;
         }
         forget(digest);
     }
-    if (!head) co_return co_await fetch(target, digest, std::move(wanted), known.linked, deadline);
+    if (!head) co_return co_await fetch(target, digest, std::move(wanted), known, deadline);
     BlobView view;
     view.digest = digest;
     view.from = From::miss;
     view.upstream = target->upstream_name;
+    if (known.linked && known.in_durable_tier) {
+        view.size = *known.in_durable_tier;
+        view.from = From::hit_s3;
+        co_return view;
+    }
     const auto running = table_.find(digest);
     if (running && running->size() && (known.linked || running->proven(target->repository))) {
         view.size = *running->size();
@@ -162,14 +221,15 @@ Task<BlobView> Blobs::blob(TargetPtr target, oci::Digest digest, std::vector<Wan
 }
 
 Task<BlobView> Blobs::fetch(TargetPtr target, oci::Digest digest, std::vector<WantedRange> wanted,
-                            bool linked_already, TimePoint deadline) {
+                            Known known, TimePoint deadline) {
     if (negatives_.holds(negative_key(*target, digest)))
         throw NegativeHit(Kind::blob_unknown, fmt::format("blob {} is not known", digest.text()));
-    if (target->candidates.empty())
+    const Origins origins = origins_for(*target, known);
+    if (origins.empty())
         throw Failure(Kind::blob_unknown, fmt::format("blob {} is not stored here", digest.text()));
     // Somebody else's fetch is no proof that this repository has the blob.
     const auto running = table_.find(digest);
-    bool proven = linked_already;
+    bool proven = known.linked;
     if (running && !proven && !running->proven(target->repository)) {
         co_await prove(target, digest, true, deadline);
         proven = true;
@@ -179,9 +239,10 @@ Task<BlobView> Blobs::fetch(TargetPtr target, oci::Digest digest, std::vector<Wa
     bool no_space = false;
     std::shared_ptr<Fetch> fetch;
     try {
-        const auto joined = table_.join_or_start(digest, wanted, origins_of(*target));
+        const auto joined = table_.join_or_start(digest, wanted, origins);
         fetch = joined.fetch;
         view.from = joined.fresh ? From::miss : From::joined;
+        if (joined.fresh && known.in_durable_tier && known.linked) view.from = From::hit_s3;
         view.size = co_await fetch->head(deadline);
     } catch (const Failure& failure) {
         if (failure.kind() == Kind::blob_unknown)

@@ -9,6 +9,8 @@
 #include "cache/fetch_table.h"
 #include "cache/lookup.h"
 #include "cache/relay.h"
+#include "meta/upkeep.h"
+#include "store/remote.h"
 
 namespace weir::cache {
 
@@ -24,6 +26,22 @@ public:
     void linked(std::string_view repository, const oci::Digest&);
     // Evicted or found broken.
     void forget(const oci::Digest&);
+    // Somebody reads the stored file of this blob now.
+    bool in_use(const oci::Digest&) const;
+
+    // A tier below the disk, and how the disk is kept in bounds. Once, before the first request.
+    struct Tiers {
+        meta::Upkeep* upkeep = nullptr;
+        store::Remote* remote = nullptr;  // null: the disk is the store
+        std::function<Task<bool>(uint64_t)> make_room;
+        std::function<void()> stored;
+        uint64_t admit_min_bytes =
+            0;  // > 0: a blob of that size is kept from its second request on
+    };
+    void set_tiers(Tiers);
+    // A URL that serves the blob from the durable tier to anyone for a while; nullopt: not there
+    // (yet), or not linked.
+    Task<std::optional<std::string>> redirect(TargetPtr, oci::Digest, std::chrono::seconds valid);
 
     Task<> stop();
     FetchTable& fetches() { return table_; }
@@ -33,7 +51,8 @@ public:
 
 private:
     struct Known {
-        std::optional<StoredBlob> stored;
+        std::optional<StoredBlob> stored;         // on disk
+        std::optional<uint64_t> in_durable_tier;  // its size, when it is there
         bool linked = false;
     };
     Task<Known> look_up(TargetPtr, oci::Digest);
@@ -42,8 +61,10 @@ private:
     // its size.
     Task<uint64_t> prove(TargetPtr, oci::Digest, bool link, TimePoint deadline);
     Task<uint64_t> ask_upstream(TargetPtr, oci::Digest, bool link);
-    Task<BlobView> fetch(TargetPtr, oci::Digest, std::vector<WantedRange> wanted, bool linked,
+    Task<BlobView> fetch(TargetPtr, oci::Digest, std::vector<WantedRange> wanted, Known known,
                          TimePoint deadline);
+    Origins origins_for(const Target&, const Known&);
+    std::shared_ptr<const void> hold(const oci::Digest&);
     Task<BlobView> relay(TargetPtr, oci::Digest, TimePoint deadline);
     std::string negative_key(const Target&, const oci::Digest&) const;
 
@@ -63,6 +84,15 @@ private:
     FetchTable table_;
     Relays relays_;
     Flight<std::string, uint64_t> proofs_;
+    Tiers tiers_;
+    Lru<oci::Digest, bool, oci::DigestHash> asked_once_;
+    // Readers of stored files, by digest. Shared with their tokens, which may outlive a request by
+    // a little.
+    struct Uses {
+        std::mutex mutex;
+        std::unordered_map<oci::Digest, size_t, oci::DigestHash> counts;
+    };
+    std::shared_ptr<Uses> uses_ = std::make_shared<Uses>();
 };
 
 }  // namespace weir::cache

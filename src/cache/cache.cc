@@ -2,21 +2,28 @@
 
 #include "base/log.h"
 #include "cache/blobs.h"
+#include "cache/collector.h"
+#include "cache/evictor.h"
 #include "cache/lists.h"
 #include "cache/manifests.h"
+#include "cache/uploader.h"
 
 namespace weir::cache {
 
 struct Cache::Impl {
-    Impl(Options o, LoopGroup* l, meta::Metadata& m, store::Store& s, store::Space& space, Pool& p,
-         Clock& clock, Random& random)
+    Impl(Options o, LoopGroup* l, meta::Metadata& m, store::Store& s, store::Space& sp, Pool& p,
+         Clock& c, Random& r)
         : options(o),
           loops(l),
           metadata(m),
           pool(p),
-          blobs(options, m, s, space, p, clock, random, scope),
-          manifests(options, m, p, clock, scope, blobs),
-          lists(options, m, p, clock, scope, manifests) {
+          blobs(options, m, s, sp, p, c, r, scope),
+          manifests(options, m, p, c, scope, blobs),
+          lists(options, m, p, c, scope, manifests),
+          store(s),
+          space(sp),
+          clock(c),
+          random(r) {
         if (loops) scope.spawn((*loops)[0], [this] { return flush_touches(); });
     }
 
@@ -45,6 +52,14 @@ struct Cache::Impl {
     Blobs blobs;
     Manifests manifests;
     Lists lists;
+    store::Store& store;
+    store::Space& space;
+    Clock& clock;
+    Random& random;
+    TierOptions tiers;
+    std::unique_ptr<Uploader> uploader;
+    std::unique_ptr<Evictor> evictor;
+    std::unique_ptr<Collector> collector;
     std::atomic<bool> stopping{false};
     std::optional<Signal> stop_signal;  // of the flusher, on loop 0
 };
@@ -55,7 +70,50 @@ Cache::Cache(Options options, LoopGroup* loops, meta::Metadata& metadata, store:
 
 Cache::~Cache() = default;
 
+void Cache::start_tiers(TierOptions tiers) {
+    Impl& i = *impl_;
+    check(i.loops != nullptr && tiers.upkeep != nullptr, "tiers need loops and metadata");
+    i.tiers = tiers;
+    meta::Upkeep& upkeep = *tiers.upkeep;
+    upkeep.enable_uploads(tiers.remote != nullptr);
+    i.evictor = std::make_unique<Evictor>(tiers.eviction, i.metadata, upkeep, i.store, i.space,
+                                          i.blobs, i.pool, i.clock, i.scope, tiers.file_system);
+    i.collector = std::make_unique<Collector>(tiers.collector, i.metadata, upkeep, i.store,
+                                              tiers.remote, &i.space, &i.blobs, i.pool, i.clock);
+    Loop& loop = (*i.loops)[i.loops->size() - 1];
+    if (tiers.remote) {
+        i.uploader = std::make_unique<Uploader>(i.metadata, upkeep, i.store, *tiers.remote, i.pool,
+                                                i.clock, i.random, i.scope, tiers.upload_slots);
+        i.uploader->start(loop);
+    }
+    Blobs::Tiers below;
+    below.upkeep = tiers.upkeep;
+    below.remote = tiers.remote;
+    below.admit_min_bytes = tiers.admit_min_bytes;
+    below.make_room = [&i](uint64_t bytes) { return i.evictor->make_room(bytes); };
+    below.stored = [&i] {
+        if (i.uploader) i.uploader->wake();
+        i.evictor->wake();
+    };
+    i.blobs.set_tiers(std::move(below));
+    i.evictor->start(loop);
+    i.collector->start(i.scope, loop);
+}
+
+void Cache::set_bounds(EvictionOptions eviction, CollectorOptions collector) {
+    if (impl_->evictor) impl_->evictor->set_options(std::move(eviction));
+    if (impl_->collector) impl_->collector->set_options(std::move(collector));
+}
+
+Task<std::optional<std::string>> Cache::redirect(TargetPtr target, oci::Digest digest,
+                                                 std::chrono::seconds valid) {
+    return impl_->blobs.redirect(std::move(target), digest, valid);
+}
+
 Task<> Cache::stop() {
+    if (impl_->collector) impl_->collector->stop();
+    if (impl_->evictor) impl_->evictor->stop();
+    if (impl_->uploader) impl_->uploader->stop();
     co_await impl_->blobs.stop();
     impl_->stopping = true;
     if (impl_->loops) {
@@ -104,6 +162,15 @@ Task<Snapshot> Cache::snapshot() {
     snapshot.manifest_memory_bytes = impl_->manifests.memory_bytes();
     snapshot.usage =
         co_await impl_->pool.run([impl = impl_.get()] { return impl->metadata.usage(); });
+    if (impl_->tiers.upkeep) {
+        snapshot.tiers = co_await impl_->pool.run(
+            [impl = impl_.get()] { return impl->tiers.upkeep->tier_usage(); });
+    }
+    if (impl_->tiers.remote) {
+        snapshot.durable_tier = true;
+        snapshot.durable_tier_answers = impl_->tiers.remote->usable();
+        snapshot.uploads_running = impl_->uploader->running();
+    }
     co_return snapshot;
 }
 

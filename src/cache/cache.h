@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/random.h"
+#include "cache/tiers.h"
 #include "cache/types.h"
 #include "meta/metadata.h"
 #include "oci/digest.h"
@@ -122,6 +123,10 @@ struct Snapshot {
     size_t fetches = 0, fetches_waiting = 0, relays = 0, readers = 0;
     uint64_t manifest_memory_bytes = 0;
     meta::Usage usage;
+    // With tiers only.
+    size_t uploads_running = 0;
+    bool durable_tier = false, durable_tier_answers = true;
+    meta::TierUsage tiers;
 };
 
 class Cache {
@@ -130,6 +135,10 @@ public:
     Cache(Options, LoopGroup* loops, meta::Metadata&, store::Store&, store::Space&, Pool&, Clock&,
           Random&);
     ~Cache();  // after stop()
+    // Uploads, eviction and collection begin with the loops; once, before the first request.
+    void start_tiers(TierOptions);
+    // New bounds and rules, after a reload.
+    void set_bounds(EvictionOptions, CollectorOptions);
     // Fails what waits, cancels transfers, records what has arrived. The last call.
     Task<> stop();
 
@@ -142,6 +151,10 @@ public:
     std::optional<BlobView> blob_now(const TargetPtr&, const oci::Digest&);
     // `wanted` empty: the whole. A HEAD downloads nothing: its view has no readable.
     Task<BlobView> blob(TargetPtr, oci::Digest, std::vector<WantedRange> wanted, bool head);
+
+    // A URL that gives the blob to anyone for `valid`, from the durable tier; nullopt when it is
+    // not there (yet) or not linked to the repository.
+    Task<std::optional<std::string>> redirect(TargetPtr, oci::Digest, std::chrono::seconds valid);
 
     // `query` is the client's, without "ns".
     Task<ListView> tags(TargetPtr, std::string query);

@@ -53,6 +53,8 @@ struct FetchContext {
     std::function<void()> stored = {};
     // Whether a blob of this size is worth keeping on disk, from this request on.
     std::function<bool(const oci::Digest&, uint64_t)> admits = {};
+    // The row outlived its file. On the pool.
+    std::function<void(const oci::Digest&, uint64_t generation)> lose = {};
 };
 
 // A reader that may go while it waits. Own loop only; outlives the wait.
@@ -162,7 +164,11 @@ private:
     Task<> salvage();
     Task<> drop_file();
     Task<bool> adopt_committed(const meta::StagingRow& row);
-    void reserve();
+    // false: refused. True also when there is nothing to reserve.
+    bool reserve();
+    Task<> ensure_room();
+    Task<bool> made_room();
+    Failure no_room() const;
     void count_space_locked(uint64_t total);
     void spawn_work();
     void hash_ahead();
@@ -227,9 +233,10 @@ private:
     std::shared_ptr<store::Staging> staging_;
     std::shared_ptr<const File> file_;
     store::Space::Reservation reservation_;
-    bool reserved_ = false;   // the space of the whole was asked for
-    uint64_t counted_ = 0;    // bytes of this blob that Space counts as used
-    uint64_t row_bytes_ = 0;  // bytes of this blob that its row in the database counts
+    bool reserved_ = false;     // the space of the whole was asked for
+    bool room_wanted_ = false;  // a segment stopped until there is room
+    uint64_t counted_ = 0;      // bytes of this blob that Space counts as used
+    uint64_t row_bytes_ = 0;    // bytes of this blob that its row in the database counts
     // The generation under which an earlier process committed the file, but wrote no row.
     std::optional<uint64_t> committed_;
     bool full_ = false;      // it failed for want of space

@@ -98,10 +98,10 @@ Task<> Fetch::prepare() {
     Found found = co_await context_.pool.run([&metadata, digest] {
         Found f;
         f.blob = metadata.find_blob(digest);
-        if (!f.blob) f.staging = metadata.find_staging(digest);
+        if (!f.blob || !f.blob->on_disk) f.staging = metadata.find_staging(digest);
         return f;
     });
-    if (found.blob) {
+    if (found.blob && found.blob->on_disk) {
         if (auto file = co_await context_.store.open(digest, found.blob->generation)) {
             std::vector<Firing> out;
             {
@@ -116,11 +116,10 @@ Task<> Fetch::prepare() {
             for (const Firing& firing : out) firing.fire();
             co_return;
         }
-        // The row outlived its file: drop it and fetch again.
+        // The row outlived its file: the bytes come again, from the durable tier if they are there.
         const uint64_t lost = found.blob->generation;
         log::warn("cache", "the file of {} is gone; fetching it again", digest.text());
-        co_await context_.pool.run(
-            [&metadata, digest, lost] { metadata.remove_blob(digest, lost); });
+        co_await context_.pool.run([this, digest, lost] { context_.lose(digest, lost); });
         context_.space.release(found.blob->size);
     }
     if (found.staging) {
@@ -139,9 +138,17 @@ Task<> Fetch::prepare() {
     });
     if (found.staging) context_.space.release(found.staging->extents.total());
     auto staging = co_await context_.store.stage(digest, row.generation, std::nullopt);
-    std::lock_guard lock(mutex_);
-    staging_ = std::move(staging);
-    file_ = staging_->file;
+    std::vector<Firing> out;
+    {
+        std::lock_guard lock(mutex_);
+        staging_ = std::move(staging);
+        file_ = staging_->file;
+        // What is in the durable tier has a known size: its head is given before that has said a
+        // word.
+        if (found.blob && found.blob->in_s3 && !size_) size_ = found.blob->size;
+        fire_locked(out);
+    }
+    for (const Firing& firing : out) firing.fire();
 }
 
 bool Fetch::adopt_staging(const meta::StagingRow& row, std::shared_ptr<store::Staging> staging) {
@@ -263,7 +270,7 @@ Task<> Fetch::fill() {
         driver_.emplace(signal);
     }
     for (;;) {
-        reserve();
+        co_await ensure_room();
         spawn_work();
         bool record_due = false;
         {

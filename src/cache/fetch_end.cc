@@ -42,6 +42,19 @@ Task<> Fetch::finish() {
 }
 
 Task<> Fetch::store_blob() {
+    if (context_.admits && !context_.admits(digest_, *size_)) {
+        // Whoever reads it has the file open; it is not worth its place on the disk yet.
+        auto& metadata = context_.metadata;
+        const auto digest = digest_;
+        const auto proven = proven_;
+        co_await context_.pool.run([&metadata, digest, proven] {
+            for (const auto& repository : proven) metadata.link(repository, digest);
+        });
+        co_await drop_file();
+        std::lock_guard lock(mutex_);
+        state_ = State::stored;
+        co_return;
+    }
     if (!committed_) {
         co_await context_.store.commit(staging_);
         // From here on it is found by its name among the blobs, whatever happens to the row.
@@ -65,6 +78,7 @@ Task<> Fetch::store_blob() {
         return inserted;
     });
     if (!fresh) co_await context_.store.erase(digest_, row.generation);
+    if (fresh && context_.stored) context_.stored();
     std::lock_guard lock(mutex_);
     row_bytes_ = fresh ? row.size : 0;
     count_space_locked(row_bytes_);

@@ -80,6 +80,23 @@ Task<> Fetch::pursue(std::shared_ptr<Segment> segment) {
     }
 }
 
+// true: the transfer ended for want of room, and there is some now: ask the same origin again.
+// Without any the fetch has failed.
+Task<bool> Fetch::made_room() {
+    {
+        std::lock_guard lock(mutex_);
+        if (!room_wanted_ || state_ != State::running) co_return false;
+    }
+    try {
+        co_await ensure_room();
+    } catch (const Failure&) {
+        fail(std::current_exception());
+    }
+    std::lock_guard lock(mutex_);
+    room_wanted_ = false;
+    co_return true;
+}
+
 // One request to one origin, and what its end means for the round.
 Task<> Fetch::attempt(std::shared_ptr<Segment> segment, std::shared_ptr<Origin> origin,
                       SegmentRound& round) {
@@ -116,6 +133,7 @@ Task<> Fetch::attempt(std::shared_ptr<Segment> segment, std::shared_ptr<Origin> 
         done = segment->done();
     }
     if (progress) round.forget();
+    if (co_await made_room()) co_return;
     if (!problem.empty()) co_return blame(*origin, problem, round);
     using upstream::TransferEnd;
     if (answer.end == TransferEnd::complete && !range.last && range.suffix == 0 && !size()) {

@@ -13,8 +13,9 @@ constexpr Duration kBatchTime = 2ms;
 
 class StoredReader : public BlobReader {
 public:
-    StoredReader(std::shared_ptr<const File> file, uint64_t first, uint64_t length)
-        : file_(std::move(file)), offset_(first), left_(length) {}
+    StoredReader(std::shared_ptr<const File> file, std::shared_ptr<const void> use, uint64_t first,
+                 uint64_t length)
+        : file_(std::move(file)), use_(std::move(use)), offset_(first), left_(length) {}
 
     Task<std::optional<Bytes>> next(uint64_t max) override {
         if (left_ == 0) co_return std::nullopt;
@@ -29,6 +30,7 @@ public:
 
 private:
     std::shared_ptr<const File> file_;
+    std::shared_ptr<const void> use_;
     uint64_t offset_, left_;
 };
 
@@ -70,7 +72,7 @@ private:
         const uint64_t at_least = std::min(left_, kBatchBytes);
         const TimePoint soft = std::max(last_ + kBatchTime, TimePoint{});
         co_return co_await fetch_->readable_from(offset_, at_least, soft, promises_whole(),
-                                                  &departure_);
+                                                 &departure_);
     }
 
     // A short range of a blob is given as it comes, like the range of one that is only partly
@@ -107,7 +109,7 @@ std::unique_ptr<BlobReader> BlobView::reader(uint64_t first, uint64_t length) co
 }
 
 std::unique_ptr<BlobReader> StoredReadable::reader(uint64_t first, uint64_t length) const {
-    return std::make_unique<StoredReader>(file_, first, length);
+    return std::make_unique<StoredReader>(file_, use_, first, length);
 }
 
 std::unique_ptr<BlobReader> FetchReadable::reader(uint64_t first, uint64_t length) const {

@@ -18,11 +18,14 @@ public:
 // A whole, stored blob.
 class StoredReadable : public BlobView::Readable {
 public:
-    explicit StoredReadable(std::shared_ptr<const File> file) : file_(std::move(file)) {}
+    // `use`: tells, while it lives, that the file is being read.
+    StoredReadable(std::shared_ptr<const File> file, std::shared_ptr<const void> use)
+        : file_(std::move(file)), use_(std::move(use)) {}
     std::unique_ptr<BlobReader> reader(uint64_t first, uint64_t length) const override;
 
 private:
     std::shared_ptr<const File> file_;
+    std::shared_ptr<const void> use_;
 };
 
 // A blob that is being filled. When its disk is full, its readers go on by relay.

@@ -57,7 +57,8 @@ BodyAction Segment::on_head(const upstream::BlobHead& head) {
             contradicted(*head.whole_size);
             return BodyAction::stop;
         }
-        return BodyAction::go_on;
+        std::lock_guard lock(fetch_->mutex_);
+        return fetch_->room_wanted_ ? BodyAction::stop : BodyAction::go_on;
     } catch (...) {
         fetch_->fail(std::current_exception());
         return BodyAction::stop;

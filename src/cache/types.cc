@@ -10,6 +10,8 @@ const char* from_name(From from) {
             return "hit_memory";
         case From::hit_disk:
             return "hit_disk";
+        case From::hit_s3:
+            return "hit_s3";
         case From::joined:
             return "joined";
         case From::miss:

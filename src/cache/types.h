@@ -19,7 +19,7 @@ class RE2;
 namespace weir::cache {
 
 // Where an answer came from; the words of the access log, X-Cache and the metrics.
-enum class From : uint8_t { hit_memory, hit_disk, joined, miss, stale, relay, negative };
+enum class From : uint8_t { hit_memory, hit_disk, hit_s3, joined, miss, stale, relay, negative };
 const char* from_name(From);
 
 // How long answers are believed. Immutable; shared by many Targets.

@@ -1,0 +1,178 @@
+#include "cache/evictor.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "base/metrics.h"
+
+namespace weir::cache {
+namespace {
+using namespace std::chrono_literals;
+constexpr Duration kLookInterval = 1s;
+constexpr Duration kRoomTime = 2s;
+constexpr size_t kPage = 64;        // victims a transaction looks at
+constexpr size_t kMaxPages = 4096;  // of one run, so that it ends
+constexpr size_t kLeftOverPage = 16;
+constexpr auto kLeftOverAge = std::chrono::minutes(1);
+}  // namespace
+
+Evictor::Evictor(EvictionOptions options, meta::Metadata& metadata, meta::Upkeep& upkeep,
+                 store::Store& store, store::Space& space, Blobs& blobs, Pool& pool, Clock& clock,
+                 Scope& scope, std::function<DiskSpace()> file_system)
+    : options_(std::move(options)),
+      metadata_(metadata),
+      upkeep_(upkeep),
+      store_(store),
+      space_(space),
+      blobs_(blobs),
+      pool_(pool),
+      clock_(clock),
+      scope_(scope),
+      file_system_(std::move(file_system)),
+      rooms_(scope) {}
+
+void Evictor::start(Loop& loop) {
+    scope_.spawn(loop, [this] { return run(); });
+}
+
+void Evictor::wake() {
+    std::lock_guard lock(mutex_);
+    if (runner_) runner_->fire();
+}
+
+void Evictor::stop() {
+    stopping_ = true;
+    wake();
+}
+
+void Evictor::set_options(EvictionOptions options) {
+    {
+        std::lock_guard lock(mutex_);
+        options_ = std::move(options);
+    }
+    wake();
+}
+
+EvictionOptions Evictor::options() const {
+    std::lock_guard lock(mutex_);
+    return options_;
+}
+
+Task<> Evictor::run() {
+    Signal signal;
+    {
+        std::lock_guard lock(mutex_);
+        runner_.emplace(signal);
+    }
+    while (!stopping_) {
+        try {
+            co_await look();
+        } catch (const Failure& failure) {
+            log::warn("cache", "eviction: {}", failure.what());
+        }
+        co_await signal.wait(clock_.now() + kLookInterval);
+    }
+    std::lock_guard lock(mutex_);
+    runner_.reset();
+}
+
+// How many bytes have to go so that `wanted` more stay below the high watermark; then down to the
+// low one.
+uint64_t Evictor::over_watermark(uint64_t wanted) const {
+    const EvictionOptions options = this->options();
+    if (options.max_bytes == UINT64_MAX) return 0;
+    const auto whole = static_cast<double>(options.max_bytes);
+    const auto high = static_cast<uint64_t>(whole * options.high);
+    const auto low = static_cast<uint64_t>(whole * options.low);
+    const uint64_t now = space_.used() + space_.reserved() + wanted;
+    return now > high ? now - std::min(now, low) : 0;
+}
+
+Task<> Evictor::look() {
+    const EvictionOptions options = this->options();
+    if (const uint64_t bytes = over_watermark(0))
+        co_await evict(Goal{bytes, "", std::nullopt, "watermark"});
+    const DiskSpace disk = co_await pool_.run([this] { return file_system_(); });
+    if (disk.free_bytes < options.min_free_bytes)
+        co_await evict(
+            Goal{options.min_free_bytes - disk.free_bytes, "", std::nullopt, "free space"});
+    for (const auto& [upstream, quota] : options.quotas) {
+        const uint64_t used =
+            co_await pool_.run([this, name = upstream] { return upkeep_.disk_bytes_of(name); });
+        if (used > quota) co_await evict(Goal{used - quota, upstream, std::nullopt, "quota"});
+    }
+    if (options.max_age > Duration{}) {
+        const auto age = std::chrono::duration_cast<std::chrono::microseconds>(options.max_age);
+        co_await evict(Goal{UINT64_MAX, "", clock_.wall() - age, "age"});
+    }
+}
+
+Task<uint64_t> Evictor::evict(Goal goal) {
+    static auto& blobs_total = metrics::counter("weir_evictions_total", "Blobs evicted from disk");
+    static auto& bytes_total =
+        metrics::counter("weir_evicted_bytes_total", "Bytes evicted from disk");
+    uint64_t freed = 0;
+    if (!goal.accessed_before && goal.upstream.empty() && goal.bytes > 0)
+        freed += co_await drop_left_overs(goal.bytes);
+    const bool s3 = options().durable_tier;
+    size_t limit = kPage;
+    for (size_t page = 0; page < kMaxPages && freed < goal.bytes && !stopping_; ++page) {
+        const auto victims = co_await pool_.run([this, goal, s3, limit] {
+            return upkeep_.disk_victims(goal.upstream, goal.accessed_before, s3, limit);
+        });
+        size_t taken = 0;
+        for (const auto& victim : victims) {
+            if (freed >= goal.bytes) break;
+            if (blobs_.in_use(victim.digest)) continue;
+            const bool gone = co_await pool_.run([this, victim] { return upkeep_.evict(victim); });
+            if (!gone) continue;
+            blobs_.forget(victim.digest);
+            co_await store_.erase(victim.digest, victim.generation);
+            space_.release(victim.size);
+            freed += victim.size;
+            ++taken;
+            blobs_total.Increment();
+            bytes_total.Increment(static_cast<double>(victim.size));
+        }
+        if (victims.size() < limit) break;
+        // Only what is in use was offered: look further down the list.
+        if (taken == 0) limit *= 2;
+    }
+    if (freed > 0) log::debug("cache", "evicted {} bytes ({})", freed, goal.reason);
+    co_return freed;
+}
+
+// Parts of blobs that nobody went on with count too, and are the cheapest to lose.
+Task<uint64_t> Evictor::drop_left_overs(uint64_t bytes) {
+    uint64_t freed = 0;
+    const auto rows = co_await pool_.run([this] { return metadata_.stagings(kLeftOverPage); });
+    for (const auto& row : rows) {
+        if (freed >= bytes) break;
+        // One that is being filled, or was a moment ago and may be taken up right now, stays.
+        if (blobs_.fetches().find(row.digest)) continue;
+        if (clock_.wall() - row.updated < kLeftOverAge) continue;
+        co_await pool_.run([this, row] { metadata_.remove_staging(row.digest); });
+        co_await store_.discard_left_over(row.digest, row.generation);
+        space_.release(row.extents.total());
+        freed += row.extents.total();
+    }
+    co_return freed;
+}
+
+Task<bool> Evictor::make_room(uint64_t bytes) {
+    if (bytes > options().max_bytes) co_return false;
+    try {
+        co_await rooms_.run(
+            "room",
+            [this, bytes]() -> Task<uint64_t> {
+                return evict(Goal{std::max<uint64_t>(over_watermark(bytes), bytes), "",
+                                  std::nullopt, "room"});
+            },
+            clock_.now() + kRoomTime);
+    } catch (const Failure&) {
+        co_return false;
+    }
+    co_return true;
+}
+
+}  // namespace weir::cache

@@ -1,0 +1,102 @@
+#include "cache/retention.h"
+
+#include <re2/re2.h>
+
+#include <algorithm>
+#include <set>
+
+namespace weir::cache {
+namespace {
+
+bool matches(const KeepRule& rule, std::string_view tag) {
+    if (rule.patterns.empty()) return true;
+    const re2::StringPiece text(tag.data(), tag.size());
+    // zot's patterns are not anchored: "v2" matches "v2.1" and "rev2".
+    return std::any_of(rule.patterns.begin(), rule.patterns.end(),
+                       [&](const auto& pattern) { return re2::RE2::PartialMatch(text, *pattern); });
+}
+
+bool within(WallTime when, Duration age, WallTime now) {
+    return now - when <= std::chrono::duration_cast<std::chrono::microseconds>(age);
+}
+
+bool has_rule(const KeepRule& rule) {
+    return rule.most_recently_pushed || rule.most_recently_pulled || rule.pushed_within ||
+           rule.pulled_within;
+}
+
+// The indices of `items` that the rule keeps. `items` are those its patterns match.
+template <class Info>
+std::set<size_t> kept_by(const KeepRule& rule, std::span<const Info> all, std::vector<size_t> items,
+                         WallTime now) {
+    std::set<size_t> kept;
+    if (!has_rule(rule)) {
+        kept.insert(items.begin(), items.end());
+        return kept;
+    }
+    for (size_t i : items) {
+        if (rule.pushed_within && within(all[i].pushed, *rule.pushed_within, now)) kept.insert(i);
+        if (rule.pulled_within && within(all[i].pulled, *rule.pulled_within, now)) kept.insert(i);
+    }
+    auto keep_newest = [&](uint32_t count, auto time_of) {
+        std::sort(items.begin(), items.end(), [&](size_t a, size_t b) {
+            const auto left = time_of(all[a]), right = time_of(all[b]);
+            return left != right ? left > right : a < b;
+        });
+        for (size_t k = 0; k < items.size() && k < count; ++k) kept.insert(items[k]);
+    };
+    if (rule.most_recently_pushed)
+        keep_newest(*rule.most_recently_pushed, [](const Info& info) { return info.pushed; });
+    if (rule.most_recently_pulled)
+        keep_newest(*rule.most_recently_pulled, [](const Info& info) { return info.pulled; });
+    return kept;
+}
+
+}  // namespace
+
+const RetentionPolicy* Retention::policy_of(std::string_view repository) const {
+    for (const RetentionPolicy& policy : policies)
+        for (const Glob& glob : policy.repositories)
+            if (glob.matches(repository)) return &policy;
+    return nullptr;
+}
+
+std::vector<Removal> tags_to_remove(const RetentionPolicy& policy, Duration delay,
+                                    std::span<const meta::TagInfo> tags, WallTime now) {
+    if (!policy.has_keep_tags) return {};
+    std::set<size_t> kept;
+    std::set<size_t> matched;
+    for (const KeepRule& rule : policy.keep_tags) {
+        std::vector<size_t> items;
+        for (size_t i = 0; i < tags.size(); ++i)
+            if (matches(rule, tags[i].name)) items.push_back(i);
+        matched.insert(items.begin(), items.end());
+        kept.merge(kept_by(rule, tags, std::move(items), now));
+    }
+    std::vector<Removal> removals;
+    for (size_t i = 0; i < tags.size(); ++i) {
+        if (kept.contains(i) || within(tags[i].pushed, delay, now)) continue;
+        removals.push_back(
+            {tags[i].name, tags[i].digest,
+             matched.contains(i) ? "no keepTags rule keeps it" : "no keepTags pattern matches it"});
+    }
+    return removals;
+}
+
+std::vector<meta::ManifestInfo> untagged_to_remove(const RetentionPolicy& policy,
+                                                   std::span<const meta::ManifestInfo> untagged,
+                                                   WallTime now) {
+    if (!policy.delete_untagged) return {};
+    std::set<size_t> kept;
+    if (policy.keep_untagged && has_rule(*policy.keep_untagged)) {
+        std::vector<size_t> all(untagged.size());
+        for (size_t i = 0; i < all.size(); ++i) all[i] = i;
+        kept = kept_by(*policy.keep_untagged, untagged, std::move(all), now);
+    }
+    std::vector<meta::ManifestInfo> removals;
+    for (size_t i = 0; i < untagged.size(); ++i)
+        if (!kept.contains(i)) removals.push_back(untagged[i]);
+    return removals;
+}
+
+}  // namespace weir::cache

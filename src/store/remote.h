@@ -1,0 +1,83 @@
+// store/remote.h: the durable tier behind the disk, as the cache sees it. One implementation: S3
+// (s3_remote.h).
+//
+// Keys: blobs/sha256/ab/<hex>, manifests/sha256/ab/<hex>, tags/<repository>/<tag>. What the network
+// does is a value, never an exception. Any loop. A tier that has just failed says so by usable(),
+// so that reads go elsewhere first.
+#pragma once
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "async/task.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "client/http_client.h"
+#include "oci/digest.h"
+
+namespace weir::store {
+
+enum class RemoteEnd {
+    ok,
+    stopped,  // by the sink
+    cut,      // the head was good, the body ended early or stalled
+    absent,
+    refused,      // credentials
+    unavailable,  // no connection, 5xx, time-out
+};
+struct RemoteAnswer {
+    RemoteEnd end = RemoteEnd::ok;
+    std::string detail;
+};
+
+struct RemoteObject {
+    oci::Digest digest;  // of a blob or manifest
+    std::string name;    // "repository\ntag" of a tag
+    uint64_t size = 0;
+    WallTime modified{};
+};
+struct RemotePage : RemoteAnswer {
+    std::vector<RemoteObject> objects;
+    std::string next;  // "" at the end
+};
+struct RemoteText : RemoteAnswer {
+    std::string text;
+};
+
+class Remote {
+public:
+    virtual ~Remote() = default;
+    virtual const std::string& name() const = 0;  // "s3", for logs and metrics
+    virtual bool usable() const = 0;
+
+    // Bytes [first, last] of a blob to the sink (status 200 or 206 and its fields as S3 sent them).
+    virtual Task<RemoteAnswer> get(
+        oci::Digest, uint64_t first, std::optional<uint64_t> last, std::shared_ptr<client::Sink>,
+        std::function<void(std::shared_ptr<client::TransferHandle>)> started,
+        TimePoint head_deadline) = 0;
+    virtual Task<RemoteAnswer> put_blob(oci::Digest, std::shared_ptr<const File>, uint64_t size,
+                                        std::function<void(std::string upload_id)> started) = 0;
+    virtual Task<RemoteAnswer> abort_blob(oci::Digest, std::string upload_id) = 0;
+    virtual Task<RemoteAnswer> put_manifest(oci::Digest, std::string media_type,
+                                            std::string bytes) = 0;
+    // `text`: JSON {"digest","checked","upstream"}.
+    virtual Task<RemoteAnswer> put_tag(std::string repository, std::string tag,
+                                       std::string text) = 0;
+    // Blobs; those that could not be removed are in `failed`.
+    virtual Task<RemoteAnswer> remove(std::vector<oci::Digest> blobs,
+                                      std::vector<oci::Digest>* failed) = 0;
+    virtual Task<std::optional<std::string>> presigned_get(oci::Digest,
+                                                           std::chrono::seconds valid) = 0;
+
+    // For the explicit verbs only. The size as S3 has it.
+    virtual Task<RemoteAnswer> head(oci::Digest, uint64_t* size) = 0;
+    enum class Kind { blobs, manifests, tags };
+    virtual Task<RemotePage> list(Kind, std::string continuation) = 0;
+    virtual Task<RemoteText> text(Kind, RemoteObject, std::string* media_type) = 0;
+};
+
+}  // namespace weir::store
