@@ -217,5 +217,5 @@ def test_the_default_state_of_two_weirs_cannot_be_shared(tmp_path, weir):
 def test_configuration_documents_every_own_key():
     """docs/configuration.md is where operators look."""
     text = (pathlib.Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
-    for key in ("hosts", "freshness.ttl", "missTimeout", "drainTimeout", "fetch.recordInterval", "segments", "disk.minFree"):
+    for key in ("hosts", "freshness.ttl", "missTimeout", "drainTimeout", "fetch.recordInterval", "segments", "cache.minFree"):
         assert key in text, key
