@@ -37,14 +37,28 @@ oci::Reference reference_or_fail(std::string_view text) {
     return oci::Reference(std::string(text));
 }
 
-// The cache said no from what it remembers, without asking anybody.
-bool is_remembered(const std::exception_ptr& error) {
+// What a failed look-up says of the cache: it knew, or somebody was asked.
+const char* cache_state(const std::exception_ptr& error) {
     try {
         std::rethrow_exception(error);
     } catch (const cache::NegativeHit&) {
-        return true;
+        return cache::from_name(cache::From::negative);
+    } catch (const Failure& failure) {
+        switch (failure.kind()) {
+            case Kind::manifest_unknown:
+            case Kind::blob_unknown:
+            case Kind::too_many:
+            case Kind::upstream_unreachable:
+            case Kind::upstream_bad:
+            case Kind::upstream_timeout:
+            case Kind::upstream_refused:
+            case Kind::target_forbidden:
+                return cache::from_name(cache::From::miss);
+            default:
+                return "";
+        }
     } catch (...) {
-        return false;
+        return "";
     }
 }
 
@@ -111,6 +125,7 @@ std::optional<http::Response> Registry::answer_hot(http::Request& request, Hot& 
             request, *view,
             hot.manifest.of(*view, hot.ns, hot.reference.find(':') == hot.reference.npos));
     }
+    if (may_redirect(request)) return std::nullopt;
     const auto view = cache_.blob_now(hot.target, hot.digest);
     if (!view) return std::nullopt;
     return blob_answer(request, *view, hot.blob.of(*view, hot.ns),
@@ -194,10 +209,36 @@ Task<http::Response> Registry::manifest(http::Request& request, const Asked& ask
     co_return manifest_answer(request, view, fields.of(view, asked.ns, !reference.is_digest()));
 }
 
+// A whole blob, for a client that is meant to fetch from the durable tier itself.
+bool Registry::may_redirect(const http::Request& request) {
+    return request.method == http::Method::get && !request.has("range") &&
+           here().targets->redirects(request.peer);
+}
+
+// 307 to a presigned URL; nullopt: the blob is not in the durable tier (yet), weir serves it.
+Task<std::optional<http::Response>> Registry::redirect(const Asked& asked, oci::Digest digest) {
+    const auto valid = std::chrono::duration_cast<std::chrono::seconds>(
+        here().targets->config().storage.redirect.validity);
+    const auto url = co_await cache_.redirect(asked.target, digest, valid);
+    if (!url) co_return std::nullopt;
+    http::Response response(307);
+    response.set("Location", *url);
+    response.set("Docker-Content-Digest", digest.text());
+    // The signature runs out: nobody may keep this answer.
+    response.set("Cache-Control", "no-store");
+    response.set("X-Cache", cache::from_name(cache::From::hit_s3));
+    response.notes.route = "blob";
+    response.notes.cache = cache::from_name(cache::From::hit_s3);
+    response.notes.upstream = asked.target->upstream_name;
+    co_return response;
+}
+
 // GET|HEAD /v2/<name>/blobs/<digest>   (distribution-spec 1.1, "Pulling blobs")
 Task<http::Response> Registry::blob(http::Request& request, const Asked& asked) {
     const auto digest = digest_or_fail(asked.route.reference);
     const bool head = request.method == http::Method::head;
+    if (may_redirect(request))
+        if (auto elsewhere = co_await redirect(asked, digest)) co_return std::move(*elsewhere);
     auto specs = asked_ranges(request, asked.route.reference);
     auto view = co_await cache_.blob(asked.target, digest, wanted(specs), head);
     if (asks_for_more_than_all(specs, view.size)) {
@@ -216,7 +257,7 @@ http::Response Registry::failed(const http::Request* request, std::exception_ptr
     std::string decoded;
     const Route route = parse_route(request->path, decoded);
     response.notes.route = route_name(route.kind);
-    if (is_remembered(error)) response.notes.cache = cache::from_name(cache::From::negative);
+    response.notes.cache = cache_state(error);
     if (route.name.empty()) return response;
     const auto ns = oci::query_parameter(request->query, "ns").value_or(std::string());
     std::string first(host_of(*request));

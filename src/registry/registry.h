@@ -87,6 +87,8 @@ private:
 
     Task<http::Response> manifest(http::Request& request, const Asked& asked);
     Task<http::Response> blob(http::Request& request, const Asked& asked);
+    bool may_redirect(const http::Request& request);
+    Task<std::optional<http::Response>> redirect(const Asked& asked, oci::Digest digest);
     Task<http::Response> tags(http::Request& request, const Asked& asked);
     Task<http::Response> referrers(http::Request& request, const Asked& asked);
     Task<http::Response> catalog(http::Request& request);

@@ -25,6 +25,7 @@ Targets::Targets(std::shared_ptr<const config::Config> config,
                  std::vector<cache::Candidate> sources)
     : config_(std::move(config)),
       routing_(config::Routing::build(config_)),
+      networks_(config_->storage.redirect.networks),
       sources_(std::move(sources)) {
     check(sources_.size() == config_->registries.size(), "each registry has a source");
     const config::Freshness& given = config_->freshness;
@@ -65,18 +66,31 @@ std::shared_ptr<const cache::Freshness> Targets::freshness(size_t registry,
 Resolved Targets::resolve(const config::Target& asked) const {
     config::Resolution resolution = routing_.resolve(asked);
     if (!resolution) return {.target = nullptr, .unknown = std::move(resolution.unknown)};
+    check(!resolution.route->candidates.empty(), "a route has a candidate");
+    return {.target = target(std::move(resolution.route->repository),
+                             std::move(resolution.route->candidates)),
+            .unknown = {}};
+}
+
+cache::TargetPtr Targets::stored(const std::string& repository) const {
+    return target(repository, routing_.candidates(repository));
+}
+
+cache::TargetPtr Targets::target(std::string repository,
+                                 std::vector<config::Candidate> candidates) const {
     auto target = std::make_shared<cache::Target>();
-    target->repository = std::move(resolution.route->repository);
-    for (config::Candidate& candidate : resolution.route->candidates) {
+    target->repository = std::move(repository);
+    if (!candidates.empty()) {
+        const size_t first = candidates.front().registry;
+        target->freshness = freshness(first, target->repository);
+        target->upstream_name = names_[first];
+    }
+    for (config::Candidate& candidate : candidates) {
         cache::Candidate source = sources_[candidate.registry];
         source.repository = std::move(candidate.repository);
         target->candidates.push_back(std::move(source));
     }
-    check(!target->candidates.empty(), "a route has a candidate");
-    const size_t first = resolution.route->candidates.front().registry;
-    target->freshness = freshness(first, target->repository);
-    target->upstream_name = names_[first];
-    return {.target = std::move(target), .unknown = {}};
+    return target;
 }
 
 }  // namespace weir::registry

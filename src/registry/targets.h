@@ -12,6 +12,7 @@
 #include "cache/types.h"
 #include "config/config.h"
 #include "config/routing.h"
+#include "registry/networks.h"
 
 namespace weir::registry {
 
@@ -30,6 +31,15 @@ public:
     // `repository` is a valid name. Never asks anybody.
     Resolved resolve(const config::Target&) const;
 
+    // The target of a repository by its local name, for work that no request started. Without
+    // candidates when the configuration no longer has an upstream for it.
+    cache::TargetPtr stored(const std::string& repository) const;
+
+    // This client fetches blobs from the durable tier itself (storage.redirectBlobURL).
+    bool redirects(std::string_view client) const {
+        return config_->storage.redirect.enable && networks_.holds(client);
+    }
+
     const config::Config& config() const { return *config_; }
     const config::Routing& routing() const { return routing_; }
 
@@ -38,11 +48,14 @@ private:
         Glob repositories;
         cache::Freshness::Rule rule;
     };
+    cache::TargetPtr target(std::string repository,
+                            std::vector<config::Candidate> candidates) const;
     std::shared_ptr<const cache::Freshness> freshness(size_t registry,
                                                       const std::string& repository) const;
 
     std::shared_ptr<const config::Config> config_;
     config::Routing routing_;
+    Networks networks_;
     std::vector<cache::Candidate> sources_;
     std::vector<std::shared_ptr<const std::string>> names_;           // by registry
     std::vector<std::shared_ptr<const cache::Freshness>> freshness_;  // by registry, without rules

@@ -94,6 +94,7 @@ TEST_F(RegistryTest, a_second_no_is_said_from_memory) {
     const auto first = get("/v2/docker.io/library/debian/manifests/13");
     EXPECT_EQ(first.status, 404);
     EXPECT_THAT(first.body, HasSubstr("MANIFEST_UNKNOWN"));
+    EXPECT_EQ(first.cache, "miss");
     const size_t asked = http.calls().size();
     const auto second = get("/v2/docker.io/library/debian/manifests/13");
     EXPECT_EQ(second.status, 404);
