@@ -121,8 +121,8 @@ public:
                                              std::optional<WallTime> accessed_before, bool s3,
                                              size_t limit) = 0;
     // The blob leaves the disk: in S3, its row stays; elsewhere only upstream, its row goes (links
-    // stay). Only if it is on disk, still has that generation and is evictable, which a blob whose
-    // multipart upload has begun is not; false otherwise. Raises L.
+    // stay). Only if it is on disk, still has that generation and is evictable, which a blob that
+    // is only there and whose upload is under way is not; false otherwise. Raises L.
     virtual bool evict(const Victim&) = 0;
     // S3 says that it does not have it: if it isn't on disk either, the row goes; else it has to go
     // up again.
@@ -160,7 +160,7 @@ public:
     virtual size_t sweep_manifests(WallTime accessed_before, size_t limit) = 0;
     // Takes blobs that no repository links, after `after` in digest order, at most `limit` looked
     // at. Their rows are gone when it returns; those that are or may be in S3 have become doomed
-    // rows. One whose multipart upload has begun waits for its end. `next`: where to go on; nullopt
+    // rows. One whose upload is under way waits for its end. `next`: where to go on; nullopt
     // at the end.
     virtual std::vector<Doomed> sweep_blobs(std::optional<oci::Digest> after,
                                             WallTime accessed_before, size_t limit,
@@ -172,7 +172,8 @@ public:
     // Of repositories without links and tags, with their remembered lists. Returns how many.
     virtual size_t remove_empty_repositories(size_t limit) = 0;
     // S3 objects to delete, of blobs and manifests: doomed before `before` (the grace), at most
-    // `limit`. What was stored again meanwhile is doomed no more. Claimed: an upload of the digest
+    // `limit`. What was stored again meanwhile is not given, and doomed no more once it has been
+    // uploaded. Claimed: an upload of the digest
     // waits until doomed_done(), but at most kClaimTime, so that those of a dead process end. What
     // was claimed here and never reported done is given again, so one collection runs at a time;
     // what another process claimed, after kClaimTime.

@@ -81,25 +81,20 @@ bool upload_started(Connection& c, UploadRow::What what, const oci::Digest& dige
         .next();
 }
 
-bool multipart_begun(Connection& c, const oci::Digest& blob) {
+bool upload_under_way(Connection& c, UploadRow::What what, const oci::Digest& digest,
+                      uint64_t opening) {
     return Query(c,
-                 "SELECT 1 FROM uploads WHERE what = 0 AND digest = ? AND name = '' AND "
-                 "upload_id <> ''",
-                 blob)
+                 "SELECT 1 FROM uploads WHERE what = ? AND digest = ? AND name = '' AND "
+                 "(lessee = ? OR upload_id <> '')",
+                 static_cast<uint64_t>(what), digest, opening)
         .next();
 }
 
 void doom(Connection& c, const oci::Digest& digest, WallTime now) {
     Query(c,
           "INSERT INTO doomed (digest, since) VALUES (?, ?) "
-          "ON CONFLICT DO UPDATE SET again = 1 WHERE claimant <> 0",
+          "ON CONFLICT DO UPDATE SET since = excluded.since, again = claimant <> 0",
           digest, now)
-        .run();
-}
-
-void save_from_doom(Connection& c, const oci::Digest& digest, WallTime now) {
-    Query(c, "DELETE FROM doomed WHERE digest = ? AND (claimant = 0 OR claimed <= ?)", digest,
-          now - Upkeep::kClaimTime)
         .run();
 }
 

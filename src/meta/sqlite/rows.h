@@ -45,12 +45,12 @@ void queue_manifest_upload(Connection&, const oci::Digest&, uint64_t size, WallT
 void queue_tag_upload(Connection&, std::string_view repository, std::string_view tag, WallTime due);
 // The upload of a blob or manifest was given to somebody: its object may be in S3.
 bool upload_started(Connection&, UploadRow::What, const oci::Digest&);
-bool multipart_begun(Connection&, const oci::Digest& blob);
+// Somebody of this opening of the database is at it, or a multipart upload was left.
+bool upload_under_way(Connection&, UploadRow::What, const oci::Digest&, uint64_t opening);
 
-// The object in S3 is to be deleted. If its deletion is claimed already, then once more.
+// The object in S3, which no row counts, is to be deleted. If its deletion is claimed already, then
+// once more. What is stored again stays doomed until it has been uploaded, but is not deleted.
 void doom(Connection&, const oci::Digest&, WallTime now);
-// It is stored again. A deletion that is under way goes on; the upload waits for its end.
-void save_from_doom(Connection&, const oci::Digest&, WallTime now);
 bool deletion_claimed(Connection&, const oci::Digest&, WallTime now);
 
 // Deletes the row of a blob that is not in S3, as far as is known.

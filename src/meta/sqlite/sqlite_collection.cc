@@ -13,15 +13,15 @@ struct Looked {
 // Of the blobs from the key `from` on, at most `limit`: those that no repository links, that were
 // not read lately, and that nobody is in the middle of bringing up.
 Looked look_for_unlinked(Connection& c, const std::string& from, WallTime accessed_before,
-                         size_t limit) {
+                         uint64_t opening, size_t limit) {
     Looked looked;
     Query q(c,
             "SELECT digest, iif(on_disk, generation, 0), size, in_s3, "
             "accessed < ?2 AND NOT EXISTS (SELECT 1 FROM links AS l WHERE l.digest = b.digest) "
             "AND NOT EXISTS (SELECT 1 FROM uploads AS u WHERE u.what = 0 AND u.digest = b.digest "
-            "AND u.name = '' AND u.upload_id <> '') FROM blobs AS b "
+            "AND u.name = '' AND (u.lessee = ?4 OR u.upload_id <> '')) FROM blobs AS b "
             "WHERE digest >= ?1 ORDER BY digest LIMIT ?3",
-            Bytes{from}, accessed_before, row_limit(limit));
+            Bytes{from}, accessed_before, row_limit(limit), opening);
     size_t count = 0;
     for (; q.next(); ++count) {
         looked.next = q.digest(0);
@@ -170,6 +170,7 @@ size_t SqliteEngine::sweep_manifests(WallTime accessed_before, size_t limit) {
             const bool still = Query(c, "SELECT 1 FROM manifests WHERE digest = ? AND accessed < ?",
                                      digest, accessed_before)
                                    .next();
+            if (upload_under_way(c, UploadRow::What::manifest, digest, opening_)) continue;
             if (still && !linked_anywhere(c, digest)) count += delete_manifest(c, digest, wall());
         }
         return count;
@@ -182,7 +183,7 @@ std::vector<Doomed> SqliteEngine::sweep_blobs(std::optional<oci::Digest> after,
                                               WallTime accessed_before, size_t limit,
                                               std::optional<oci::Digest>* next) {
     Looked looked = database_.read([&](Connection& c) {
-        return look_for_unlinked(c, first_key(after), accessed_before, limit);
+        return look_for_unlinked(c, first_key(after), accessed_before, opening_, limit);
     });
     *next = looked.next;
     if (looked.unlinked.empty()) return {};
@@ -190,7 +191,8 @@ std::vector<Doomed> SqliteEngine::sweep_blobs(std::optional<oci::Digest> after,
         std::vector<Doomed> taken;
         for (const auto& found : looked.unlinked) {
             // It may have been linked or read since it was looked at.
-            const Looked now = look_for_unlinked(c, digest_key(found.digest), accessed_before, 1);
+            const Looked now =
+                look_for_unlinked(c, digest_key(found.digest), accessed_before, opening_, 1);
             if (now.unlinked.empty() || now.unlinked[0].digest != found.digest) continue;
             taken.push_back(now.unlinked[0]);
             if (taken.back().in_s3) doom(c, found.digest, wall());
@@ -204,7 +206,7 @@ std::vector<Doomed> SqliteEngine::unlinked_blobs(std::optional<oci::Digest> afte
                                                  WallTime accessed_before, size_t limit,
                                                  std::optional<oci::Digest>* next) {
     Looked looked = database_.read([&](Connection& c) {
-        return look_for_unlinked(c, first_key(after), accessed_before, limit);
+        return look_for_unlinked(c, first_key(after), accessed_before, opening_, limit);
     });
     *next = looked.next;
     return looked.unlinked;
@@ -241,29 +243,20 @@ std::vector<oci::Digest> SqliteEngine::claim_doomed(WallTime before, size_t limi
     return database_.write([&](Connection& c) {
         const WallTime now = wall();
         std::vector<oci::Digest> claimed;
-        std::vector<oci::Digest> free;
         {
             Query q(c,
-                    "SELECT digest FROM doomed WHERE since < ? AND (claimant IN (0, ?) "
-                    "OR claimed <= ?) ORDER BY since LIMIT ?",
+                    "SELECT digest FROM doomed AS d WHERE since < ? AND (claimant IN (0, ?) "
+                    "OR claimed <= ?) "
+                    "AND NOT EXISTS (SELECT 1 FROM blobs AS b WHERE b.digest = d.digest) "
+                    "AND NOT EXISTS (SELECT 1 FROM manifests AS m WHERE m.digest = d.digest) "
+                    "ORDER BY since LIMIT ?",
                     before, opening_, now - kClaimTime, row_limit(limit));
-            while (q.next()) free.push_back(q.digest(0));
+            while (q.next()) claimed.push_back(q.digest(0));
         }
-        for (const auto& digest : free) {
-            const bool stored_again = Query(c,
-                                            "SELECT 1 FROM blobs WHERE digest = ?1 UNION ALL "
-                                            "SELECT 1 FROM manifests WHERE digest = ?1",
-                                            digest)
-                                          .next();
-            if (stored_again) {
-                Query(c, "DELETE FROM doomed WHERE digest = ?", digest).run();
-                continue;
-            }
+        for (const auto& digest : claimed)
             Query(c, "UPDATE doomed SET claimant = ?, claimed = ?, again = 0 WHERE digest = ?",
                   opening_, now, digest)
                 .run();
-            claimed.push_back(digest);
-        }
         return claimed;
     });
 }

@@ -78,14 +78,14 @@ std::optional<oci::Digest> subject_of(const ManifestRow& row) {
 }
 
 // Unless it is known.
-bool insert_manifest(Connection& c, const ManifestRow& row,
+void insert_manifest(Connection& c, const ManifestRow& row,
                      const std::optional<oci::Digest>& subject) {
-    return Query(c,
-                 "INSERT OR IGNORE INTO manifests (digest, media_type, bytes, created, accessed, "
-                 "upstream, subject) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                 row.digest, std::string_view(row.media_type), Bytes{row.bytes}, row.created,
-                 row.accessed, std::string_view(row.upstream), subject)
-               .run() != 0;
+    Query(c,
+          "INSERT OR IGNORE INTO manifests (digest, media_type, bytes, created, accessed, "
+          "upstream, subject) VALUES (?, ?, ?, ?, ?, ?, ?)",
+          row.digest, std::string_view(row.media_type), Bytes{row.bytes}, row.created, row.accessed,
+          std::string_view(row.upstream), subject)
+        .run();
 }
 
 }  // namespace
@@ -112,7 +112,6 @@ bool SqliteEngine::put_blob(const BlobRow& row, std::string_view repository) {
         const Stored before = stored(c, row.digest);
         if (!before.on_disk && !before.in_s3) {
             insert_blob(c, row);
-            save_from_doom(c, row.digest, wall());
         } else if (!before.on_disk) {
             return_to_disk(c, row);
         } else if (row.upstream.empty()) {
@@ -146,7 +145,7 @@ void SqliteEngine::put_manifest(const ManifestRow& row, std::string_view reposit
                                 std::span<const oci::Digest> references, std::string_view tag) {
     const auto subject = subject_of(row);
     database_.write([&](Connection& c) {
-        if (insert_manifest(c, row, subject)) save_from_doom(c, row.digest, wall());
+        insert_manifest(c, row, subject);
         uint64_t manifest = 0;
         bool in_s3 = false;
         {

@@ -4,6 +4,7 @@
 
 #include "meta/sqlite/rows.h"
 #include "meta/sqlite/sqlite_engine.h"
+#include "meta/sqlite/victims.h"
 
 namespace weir::meta {
 namespace {
@@ -25,48 +26,37 @@ std::array<Class, 2> classes(bool s3) {
 
 // The rows of `q` (digest, generation, size, upstream, priority) that may go, until there are
 // `limit` in `victims`.
-void take_victims(Connection& c, Query& q, Class which, Pins::View& pins, size_t limit,
-                  std::vector<Victim>& victims) {
+void take_victims(Connection& c, Query& q, Class which, Pins::View& pins, uint64_t opening,
+                  size_t limit, std::vector<Victim>& victims) {
     while (victims.size() < limit && q.next()) {
         Victim victim{q.digest(0), q.number(1), q.number(2), q.text(3), which.in_s3, q.real(4)};
-        if (!which.in_s3 && multipart_begun(c, victim.digest)) continue;
+        if (!which.in_s3 && upload_under_way(c, UploadRow::What::blob, victim.digest, opening))
+            continue;
         if (!pins.pinned(victim.digest)) victims.push_back(std::move(victim));
     }
 }
 
 void take_lowest(Connection& c, std::string_view upstream, Class which, Pins::View& pins,
-                 size_t limit, std::vector<Victim>& victims) {
+                 uint64_t opening, size_t limit, std::vector<Victim>& victims) {
     if (upstream.empty()) {
-        Query q(c,
-                "SELECT digest, generation, size, upstream, priority FROM blobs "
-                "INDEXED BY victims WHERE on_disk = 1 AND in_s3 = ? AND evictable = ? "
-                "ORDER BY priority",
-                which.in_s3, which.evictable);
-        return take_victims(c, q, which, pins, limit, victims);
+        Query q(c, kLowestVictims, which.in_s3, which.evictable);
+        return take_victims(c, q, which, pins, opening, limit, victims);
     }
-    Query q(c,
-            "SELECT digest, generation, size, upstream, priority FROM blobs "
-            "INDEXED BY victims_of WHERE on_disk = 1 AND upstream = ? AND in_s3 = ? "
-            "AND evictable = ? ORDER BY priority",
-            upstream, which.in_s3, which.evictable);
-    take_victims(c, q, which, pins, limit, victims);
+    Query q(c, kLowestVictimsOf, upstream, which.in_s3, which.evictable);
+    take_victims(c, q, which, pins, opening, limit, victims);
 }
 
 std::vector<std::string> upstreams_on_disk(Connection& c) {
     std::vector<std::string> names;
-    Query q(c, "SELECT upstream FROM upstream_usage WHERE disk_bytes > 0 ORDER BY upstream");
+    Query q(c, "SELECT upstream FROM upstream_usage WHERE blobs > 0 ORDER BY upstream");
     while (q.next()) names.push_back(q.text(0));
     return names;
 }
 
 void take_oldest(Connection& c, std::string_view upstream, WallTime before, Class which,
-                 Pins::View& pins, size_t limit, std::vector<Victim>& victims) {
-    Query q(c,
-            "SELECT digest, generation, size, upstream, priority FROM blobs "
-            "INDEXED BY victims_by_age WHERE on_disk = 1 AND upstream = ? AND in_s3 = ? "
-            "AND evictable = ? AND accessed < ? ORDER BY accessed",
-            upstream, which.in_s3, which.evictable, before);
-    take_victims(c, q, which, pins, limit, victims);
+                 Pins::View& pins, uint64_t opening, size_t limit, std::vector<Victim>& victims) {
+    Query q(c, kOldestVictims, upstream, which.in_s3, which.evictable, before);
+    take_victims(c, q, which, pins, opening, limit, victims);
 }
 
 }  // namespace
@@ -82,11 +72,11 @@ std::vector<Victim> SqliteEngine::disk_victims(std::string_view upstream,
             if (upstream.empty()) names = upstreams_on_disk(c);
             for (const auto& name : names)
                 for (const Class which : classes(s3))
-                    take_oldest(c, name, *accessed_before, which, pins, limit, victims);
+                    take_oldest(c, name, *accessed_before, which, pins, opening_, limit, victims);
         } else {
             for (const Class which : classes(s3)) {
                 std::vector<Victim> some;
-                take_lowest(c, upstream, which, pins, limit, some);
+                take_lowest(c, upstream, which, pins, opening_, limit, some);
                 victims.insert(victims.end(), some.begin(), some.end());
             }
         }
@@ -108,8 +98,10 @@ bool SqliteEngine::evict(const Victim& victim) {
             if (!q.next()) return false;
             in_s3 = q.flag(0);
             priority = q.real(2);
-            if (!in_s3 && (!q.flag(1) || multipart_begun(c, victim.digest))) return false;
+            if (!in_s3 && !q.flag(1)) return false;
         }
+        if (!in_s3 && upload_under_way(c, UploadRow::What::blob, victim.digest, opening_))
+            return false;
         Query(c, "UPDATE counters SET inflation = max(inflation, ?)", priority).run();
         if (in_s3)
             Query(c, "UPDATE blobs SET on_disk = 0 WHERE digest = ?", victim.digest).run();

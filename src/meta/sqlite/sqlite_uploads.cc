@@ -107,7 +107,7 @@ bool object_done(Connection& c, const UploadRow& row, WallTime now) {
         Query(c, "UPDATE blobs SET in_s3 = 1 WHERE digest = ?", row.digest).run();
     else
         Query(c, "UPDATE manifests SET in_s3 = 1 WHERE digest = ?", row.digest).run();
-    save_from_doom(c, row.digest, now);
+    Query(c, "DELETE FROM doomed WHERE digest = ?", row.digest).run();
     return true;
 }
 

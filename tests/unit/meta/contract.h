@@ -6,7 +6,6 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <functional>
 #include <limits>
 #include <memory>
 #include <set>
@@ -14,66 +13,9 @@
 #include <thread>
 #include <vector>
 
-#include "meta/metadata.h"
+#include "unit/meta/backend.h"
 
 namespace weir::meta {
-
-// One empty database for one test.
-class Backend {
-public:
-    virtual ~Backend() = default;
-    virtual std::unique_ptr<Metadata> open() = 0;
-    // A second open() after the first was closed finds what was there.
-    virtual bool persistent() const { return true; }
-};
-
-struct Implementation {
-    std::string name;
-    std::function<std::unique_ptr<Backend>()> make;
-};
-
-inline void PrintTo(const Implementation& implementation, std::ostream* out) {
-    *out << implementation.name;
-}
-
-inline std::string implementation_name(const testing::TestParamInfo<Implementation>& info) {
-    return info.param.name;
-}
-
-inline oci::Digest digest_of(uint64_t number,
-                             oci::Digest::Algorithm algorithm = oci::Digest::Algorithm::sha256) {
-    std::vector<std::byte> sum(algorithm == oci::Digest::Algorithm::sha256 ? 32 : 64);
-    for (size_t i = 0; i < sum.size(); ++i)
-        sum[i] = static_cast<std::byte>((number >> (8 * (i % 8))) * (i / 8 + 1));
-    return oci::Digest::from_sum(algorithm, sum);
-}
-
-inline WallTime at(int64_t seconds) {
-    return WallTime(std::chrono::seconds(seconds));
-}
-
-inline BlobRow blob_row(uint64_t number, uint64_t generation = 1, uint64_t size = 100) {
-    return {digest_of(number), size, generation, at(1000), at(1000), "docker.io"};
-}
-
-inline ManifestRow manifest_row(uint64_t number) {
-    return {digest_of(number),
-            "application/vnd.oci.image.manifest.v1+json",
-            "{\"n\":" + std::to_string(number) + "}",
-            at(2000),
-            at(2000),
-            "docker.io"};
-}
-
-inline StagingRow staging_row(uint64_t number, uint64_t generation, uint64_t bytes,
-                              int64_t updated = 1) {
-    StagingRow row;
-    row.digest = digest_of(number);
-    row.generation = generation;
-    row.extents.insert(0, bytes);
-    row.updated = at(updated);
-    return row;
-}
 
 class MetadataContract : public testing::TestWithParam<Implementation> {
 protected:

@@ -2,7 +2,6 @@
 // half, and the counters count what is there.
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <sqlite3.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,6 +10,7 @@
 #include "base/random.h"
 #include "meta/sqlite/sqlite_metadata.h"
 #include "support/temporary_directory.h"
+#include "unit/meta/sqlite_checks.h"
 
 namespace weir::meta {
 namespace {
@@ -59,31 +59,6 @@ Done one_round(Metadata& db, uint64_t number) {
     } catch (...) {
         _exit(2);
     }
-}
-
-int64_t count(sqlite3* db, const std::string& sql) {
-    sqlite3_stmt* statement = nullptr;
-    EXPECT_EQ(sqlite3_prepare_v2(db, sql.c_str(), -1, &statement, nullptr), SQLITE_OK) << sql;
-    EXPECT_EQ(sqlite3_step(statement), SQLITE_ROW);
-    const int64_t value = sqlite3_column_int64(statement, 0);
-    sqlite3_finalize(statement);
-    return value;
-}
-
-void expect_counters_count(const std::string& path) {
-    sqlite3* db = nullptr;
-    ASSERT_EQ(sqlite3_open(path.c_str(), &db), SQLITE_OK);
-    for (const auto& [counter, sql] : std::map<std::string, std::string>{
-             {"blobs", "SELECT count(*) FROM blobs"},
-             {"blob_bytes", "SELECT coalesce(sum(size), 0) FROM blobs"},
-             {"manifests", "SELECT count(*) FROM manifests"},
-             {"repositories", "SELECT count(*) FROM repositories"},
-             {"tags", "SELECT count(*) FROM tags"},
-             {"staging_bytes", "SELECT coalesce(sum(extent_bytes), 0) FROM staging"}})
-        EXPECT_EQ(count(db, "SELECT " + counter + " FROM counters"), count(db, sql)) << counter;
-    EXPECT_EQ(
-        count(db, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'"), 0);
-    sqlite3_close(db);
 }
 
 void expect_whole(Metadata& db, const Done& last) {

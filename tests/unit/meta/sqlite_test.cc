@@ -16,35 +16,13 @@
 #include "support/fill_metadata.h"
 #include "support/temporary_directory.h"
 #include "unit/meta/contract.h"
+#include "unit/meta/sqlite_backend.h"
 
 namespace weir::meta {
 namespace {
 
-class FileBackend : public Backend {
-public:
-    explicit FileBackend(bool durable) : durable_(durable) {}
-    std::unique_ptr<Metadata> open() override {
-        return open_sqlite({directory_ / "meta.db", durable_, 4});
-    }
-
-private:
-    TemporaryDirectory directory_;
-    bool durable_;
-};
-
-class MemoryBackend : public Backend {
-public:
-    std::unique_ptr<Metadata> open() override { return open_sqlite({":memory:"}); }
-    bool persistent() const override { return false; }
-};
-
-INSTANTIATE_TEST_SUITE_P(
-    Sqlite, MetadataContract,
-    testing::Values(Implementation{"file", [] { return std::make_unique<FileBackend>(false); }},
-                    Implementation{"durable_file",
-                                   [] { return std::make_unique<FileBackend>(true); }},
-                    Implementation{"memory", [] { return std::make_unique<MemoryBackend>(); }}),
-    implementation_name);
+INSTANTIATE_TEST_SUITE_P(Sqlite, MetadataContract, testing::ValuesIn(sqlite_implementations()),
+                         implementation_name);
 
 // What opening or `f` fails with; "" when it doesn't.
 std::string failure_of(const std::function<void()>& f, Kind expected = Kind::io) {
