@@ -43,6 +43,26 @@ void set_build_info(const std::string& version) {
         std::chrono::duration<double>(now).count());
 }
 
+static void set_tier_gauges(const cache::Snapshot& snapshot) {
+    const meta::TierUsage& tiers = snapshot.tiers;
+    const char* blobs = "Blobs in a tier";
+    const char* bytes = "Bytes of the blobs in a tier";
+    set("weir_tier_blobs", blobs, static_cast<double>(tiers.disk_blobs), {{"tier", "disk"}});
+    set("weir_tier_bytes", bytes, static_cast<double>(tiers.disk_bytes), {{"tier", "disk"}});
+    if (!snapshot.durable_tier) return;
+    set("weir_tier_blobs", blobs, static_cast<double>(tiers.s3_blobs), {{"tier", "s3"}});
+    set("weir_tier_bytes", bytes, static_cast<double>(tiers.s3_bytes), {{"tier", "s3"}});
+    set("weir_uploads_waiting", "Objects that have yet to go up to S3",
+        static_cast<double>(tiers.uploads));
+    set("weir_uploads_waiting_bytes", "Bytes of the blobs that have yet to go up to S3",
+        static_cast<double>(tiers.upload_bytes));
+    set("weir_uploads_running", "Uploads under way", static_cast<double>(snapshot.uploads_running));
+    set("weir_s3_deletes_waiting", "S3 objects that have yet to be deleted",
+        static_cast<double>(tiers.doomed));
+    set("weir_s3_answers", "1: S3 answered when it was last asked; 0: it did not",
+        snapshot.durable_tier_answers ? 1 : 0);
+}
+
 void set_cache_gauges(const cache::Snapshot& snapshot) {
     set("weir_fetches_running", "Blobs being filled", static_cast<double>(snapshot.fetches));
     set("weir_fetches_waiting", "Blobs that wait for their turn",
@@ -62,6 +82,7 @@ void set_cache_gauges(const cache::Snapshot& snapshot) {
     set("weir_repositories", "Repositories known",
         static_cast<double>(snapshot.usage.repositories));
     set("weir_tags", "Tags known", static_cast<double>(snapshot.usage.tags));
+    set_tier_gauges(snapshot);
 }
 
 void set_upstream_gauges(const std::vector<upstream::Status>& upstreams) {

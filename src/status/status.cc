@@ -39,7 +39,10 @@ std::optional<http::Response> Status::own_answer(const http::Request& request) c
     if (request.path == "/readyz") {
         if (phase == Phase::starting) return text_answer(503, "health", "not ready: starting\n");
         if (phase == Phase::draining) return text_answer(503, "health", "not ready: draining\n");
-        return text_answer(200, "health", "ok\n");
+        // Still ready: what the disk has is served, and the rest comes from upstreams.
+        const std::string missing = sources_.degraded ? sources_.degraded() : "";
+        return text_answer(200, "health",
+                           missing.empty() ? "ok\n" : "ok, degraded: " + missing + "\n");
     }
     if (request.path == "/")
         return text_answer(200, "health",

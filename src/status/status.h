@@ -29,6 +29,9 @@ public:
         cache::Cache* cache = nullptr;
         std::function<std::vector<upstream::Status>()> upstreams;
         std::function<uint64_t()> used_bytes;  // on disk, of blobs and staging
+        // What is missing while weir serves all the same ("s3 gives no answer"); empty: nothing.
+        // Cheap.
+        std::function<std::string()> degraded;
     };
 
     // `next`, `pool` and what the sources refer to outlive it.
