@@ -34,6 +34,8 @@ std::vector<std::string> needs_restart(const Config& before, const Config& after
     differ("storage.commit", before.storage.commit, after.storage.commit);
     differ("storage.storageDriver", before.storage.s3, after.storage.s3);
     differ("weir.s3", before.s3, after.s3);
+    differ("weir.cache.admission", before.cache.admission_min_bytes,
+           after.cache.admission_min_bytes);
     differ("extensions.metrics", before.metrics, after.metrics);
     differ("weir.missTimeout", before.timeouts.miss, after.timeouts.miss);
     differ("weir.fetch", before.fetch, after.fetch);
