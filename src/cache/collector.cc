@@ -17,6 +17,7 @@ constexpr size_t kBlobPage = 256;
 constexpr size_t kDeletePage = 1000;  // DeleteObjects' own limit
 // Between two pages others go first: the database's writer and the disk belong to pulls.
 constexpr Duration kPause = 1ms;
+constexpr Duration kLookInterval = 1min;
 
 std::chrono::microseconds micros(Duration duration) {
     return std::chrono::duration_cast<std::chrono::microseconds>(duration);
@@ -88,11 +89,13 @@ Task<> Collector::loop() {
     }
     TimePoint next = clock_.now() + options().interval;
     while (!stopping_) {
-        // A window is looked for every minute, a changed interval when it changes.
-        co_await signal.wait(std::min(next, clock_.now() + 1min));
-        if (stopping_ || !options().enabled) continue;
+        // A pass that is due but may not begin (off, or outside its window) is looked at every
+        // minute.
+        const TimePoint now = clock_.now();
+        co_await signal.wait(next > now ? std::min(next, now + kLookInterval)
+                                        : now + kLookInterval);
         next = std::min(next, clock_.now() + options().interval);
-        if (clock_.now() < next || !in_window()) continue;
+        if (stopping_ || !options().enabled || clock_.now() < next || !in_window()) continue;
         next = clock_.now() + options().interval;
         try {
             const bool dry = options().retention.dry_run;
