@@ -7,6 +7,7 @@ from support import images
 from support.certs import Authority
 from support.front import Front
 from support.registry import Registry
+from support.s3 import S3, Faults
 from support.weir import Weir, configuration, registry_entry
 
 
@@ -72,6 +73,22 @@ def new_front(tmp_path, registry, authority):
 def front(new_front):
     """The usual upstream: TLS, tokens for everybody."""
     return new_front()
+
+
+@pytest.fixture
+def s3(tmp_path):
+    """A bucket of the test's own."""
+    server = S3(tmp_path / "s3")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def faults(s3):
+    """A proxy before it, with faults and a request log."""
+    proxy = Faults(s3)
+    yield proxy
+    proxy.stop()
 
 
 @pytest.fixture
