@@ -163,7 +163,6 @@ private:
     Task<> end_partial();
     Task<> salvage();
     Task<> drop_file();
-    Task<bool> adopt_committed(const meta::StagingRow& row);
     // false: refused. True also when there is nothing to reserve.
     bool reserve();
     Task<> ensure_room();
@@ -237,8 +236,6 @@ private:
     bool room_wanted_ = false;  // a segment stopped until there is room
     uint64_t counted_ = 0;      // bytes of this blob that Space counts as used
     uint64_t row_bytes_ = 0;    // bytes of this blob that its row in the database counts
-    // The generation under which an earlier process committed the file, but wrote no row.
-    std::optional<uint64_t> committed_;
     bool full_ = false;      // it failed for want of space
     bool resumed_ = false;   // bytes of an earlier process are in the file
     bool shown_ = false;     // a reader was given bytes

@@ -124,8 +124,10 @@ Task<> Fetch::prepare() {
     }
     if (found.staging) {
         auto staging = co_await context_.store.reopen(digest, found.staging->generation);
+        // The process died, or the disk failed, between the commit and its row.
+        if (!staging)
+            staging = co_await context_.store.take_back(digest, found.staging->generation);
         if (staging && adopt_staging(*found.staging, staging)) co_return;
-        if (!staging && co_await adopt_committed(*found.staging)) co_return;
         co_await context_.store.discard_left_over(digest, found.staging->generation);
     }
     meta::StagingRow row;
@@ -168,32 +170,6 @@ bool Fetch::adopt_staging(const meta::StagingRow& row, std::shared_ptr<store::St
     log::info("cache", "going on with {}: {} of {} bytes are here", digest_.text(),
               row.extents.total(), row.size.value_or(0));
     return true;
-}
-
-// The process died between the commit of the file and its row: all of it is here, to be verified.
-Task<bool> Fetch::adopt_committed(const meta::StagingRow& row) {
-    const auto digest = digest_;
-    const uint64_t generation = row.generation;
-    const uint64_t counted = row.extents.total();
-    auto file = co_await context_.store.open(digest, generation);
-    if (!file) co_return false;
-    const uint64_t size = co_await context_.pool.run([file] { return file->size(); });
-    std::vector<Firing> out;
-    {
-        std::lock_guard lock(mutex_);
-        committed_ = generation;
-        file_ = std::move(file);
-        size_ = size;
-        have_.insert(0, size);
-        claimed_ = have_;
-        resumed_ = whole_ = true;
-        counted_ = row_bytes_ = counted;
-        check_sum_locked(out);
-        fire_locked(out);
-    }
-    for (const Firing& firing : out) firing.fire();
-    log::info("cache", "{} was committed before a crash: verifying it", digest.text());
-    co_return true;
 }
 
 void Fetch::spawn_work() {

@@ -55,11 +55,7 @@ Task<> Fetch::store_blob() {
         state_ = State::stored;
         co_return;
     }
-    if (!committed_) {
-        co_await context_.store.commit(staging_);
-        // From here on it is found by its name among the blobs, whatever happens to the row.
-        committed_ = staging_->generation;
-    }
+    co_await context_.store.commit(staging_);
     meta::BlobRow row;
     std::vector<std::string> proven;
     {
@@ -69,7 +65,7 @@ Task<> Fetch::store_blob() {
         proven.assign(proven_.begin(), proven_.end());
     }
     row.digest = digest_;
-    row.generation = *committed_;
+    row.generation = staging_->generation;
     row.created = row.accessed = context_.clock.wall();
     auto& metadata = context_.metadata;
     const bool fresh = co_await context_.pool.run([&metadata, row, proven] {
@@ -147,8 +143,7 @@ Task<> Fetch::end_partial() {
         any = !have_.empty() && !doubtful_ && !mismatch_;
     }
     if (!any) co_return co_await drop_file();
-    // A committed file keeps its staging row, which is how it is found again.
-    if (!committed_) co_await record();
+    co_await record();
     std::lock_guard lock(mutex_);
     count_space_locked(row_bytes_);
 }
@@ -156,14 +151,8 @@ Task<> Fetch::end_partial() {
 // Nothing of this stays. The file goes first: a row without a file is harmless, a file without a
 // row would never be found.
 Task<> Fetch::drop_file() {
-    if (committed_) {
-        co_await context_.store.erase(digest_, *committed_);
-    } else if (staging_) {
-        co_await context_.store.discard(staging_);
-    } else {
-        co_return;
-    }
-    committed_.reset();
+    if (!staging_) co_return;
+    co_await context_.store.discard(staging_);
     auto& metadata = context_.metadata;
     const auto digest = digest_;
     co_await context_.pool.run([&metadata, digest] { metadata.remove_staging(digest); });

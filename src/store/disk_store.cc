@@ -63,6 +63,13 @@ public:
         return std::make_shared<Staging>(Staging{digest, generation, std::move(file)});
     }
 
+    std::shared_ptr<Staging> take_back(const oci::Digest& digest, uint64_t generation) {
+        const std::string blob = blob_path(digest, generation);
+        if (!files_.open(blob, false)) return nullptr;
+        files_.rename(blob, staging_path(digest, generation));
+        return reopen(digest, generation);
+    }
+
     void commit(const Staging& staging) {
         const std::string directory = fan_out(staging.digest);
         if (durable_) staging.file->sync();
@@ -156,6 +163,12 @@ public:
     Task<std::shared_ptr<Staging>> reopen(oci::Digest digest, uint64_t generation) override {
         return pool_.run(
             [layout = layout_, digest, generation] { return layout->reopen(digest, generation); });
+    }
+
+    Task<std::shared_ptr<Staging>> take_back(oci::Digest digest, uint64_t generation) override {
+        return pool_.run([layout = layout_, digest, generation] {
+            return layout->take_back(digest, generation);
+        });
     }
 
     Task<> commit(std::shared_ptr<Staging> staging) override {

@@ -82,6 +82,9 @@ struct Plain {
     auto reopen(oci::Digest digest, uint64_t generation) {
         return run_task([&] { return store.reopen(digest, generation); });
     }
+    auto take_back(oci::Digest digest, uint64_t generation) {
+        return run_task([&] { return store.take_back(digest, generation); });
+    }
     void commit(std::shared_ptr<Staging> staging) {
         run_task([&] { return store.commit(staging); });
     }
@@ -208,6 +211,20 @@ TEST_P(StoreContract, a_committed_blob_survives_a_killed_process) {
     const auto file = plain().open(digest_of(1), 1);
     ASSERT_TRUE(file);
     EXPECT_EQ(content(*file), bytes_of(1, 20'000));
+}
+
+TEST_P(StoreContract, what_was_committed_without_a_note_is_taken_back_and_committed_again) {
+    EXPECT_FALSE(plain().take_back(digest_of(1), 7));
+    plain().put(digest_of(1), 7, "bytes");
+    restart(false);
+    const auto again = plain().take_back(digest_of(1), 7);
+    ASSERT_TRUE(again);
+    EXPECT_EQ(content(*again->file), "bytes");
+    EXPECT_FALSE(plain().open(digest_of(1), 7));
+    EXPECT_FALSE(plain().take_back(digest_of(1), 7));
+    EXPECT_TRUE(plain().reopen(digest_of(1), 7));
+    plain().commit(again);
+    EXPECT_EQ(content(*plain().open(digest_of(1), 7)), "bytes");
 }
 
 TEST_P(StoreContract, generations_of_one_digest_never_meet) {
