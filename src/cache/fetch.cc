@@ -59,6 +59,7 @@ bool Fetch::want(const std::vector<WantedRange>& wanted, const Origins& origins)
             });
             if (!known) origins_.push_back(origin);
         }
+        if (size_) resolve_wanted_locked();
         driver = driver_;
     }
     if (driver) driver->fire();
@@ -243,6 +244,7 @@ bool Fetch::learn_size(uint64_t size, const Origin& origin) {
         // Told before there is room for it: a relay needs it.
         size_ = size;
         size_from_ = origin.key();
+        resolve_wanted_locked();
         for (const auto& segment : segments_) segment->limit = std::min(segment->limit, size);
         allocate = whole_ && staging_;
     }

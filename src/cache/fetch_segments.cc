@@ -198,7 +198,8 @@ bool Fetch::hope_locked(const SegmentRound& round) const {
 
 Failure Fetch::verdict_locked(const SegmentRound& round) const {
     const std::string what = fmt::format("blob {}", digest_.text());
-    if (round.verdict.empty() && !convicted_.empty())
+    // Who gave something else did not say that it isn't there.
+    if (!convicted_.empty() && (round.verdict.empty() || round.verdict.all_not_found()))
         return Failure(Kind::upstream_bad, what + ": what the upstreams sent is something else");
     return round.verdict.failure(Kind::blob_unknown, what);
 }

@@ -32,6 +32,8 @@ struct KnownTag {
     std::shared_ptr<const std::string> upstream;
     // What manifest_now() needs in one look; null when the manifest isn't in memory.
     std::shared_ptr<const Manifest> manifest;
+    // What a HEAD told of it, without bytes; null when none did in this process.
+    std::shared_ptr<const Manifest> told;
 };
 
 // Upstream "not found" answers, believed for a while.

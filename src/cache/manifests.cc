@@ -41,6 +41,29 @@ std::shared_ptr<const Manifest> make_manifest(const meta::ManifestRow& row) {
     return manifest;
 }
 
+// A HEAD without a digest is asked again as a GET; what has neither is no answer.
+void refuse_empty(const oci::Reference& reference, upstream::ManifestAnswer& answer) {
+    if (answer.outcome != Outcome::ok || !answer.bytes.empty()) return;
+    if (reference.is_digest() || answer.digest) return;
+    answer.outcome = Outcome::failed;
+    answer.detail = fmt::format("{} tells no digest", answer.mirror);
+}
+
+// What a HEAD tells: all but the bytes.
+std::shared_ptr<const Manifest> told_manifest(const oci::Reference& reference,
+                                              const upstream::ManifestAnswer& answer) {
+    auto manifest = std::make_shared<Manifest>();
+    if (reference.is_digest()) {
+        manifest->digest = reference.digest();
+    } else {
+        manifest->digest = answer.digest.value();
+    }
+    manifest->digest_text = manifest->digest.text();
+    manifest->media_type = answer.media_type;
+    manifest->size = answer.size;
+    return manifest;
+}
+
 struct Checked {
     meta::ManifestRow row;
     std::vector<oci::Digest> references;
@@ -217,32 +240,36 @@ Task<ManifestView> Manifests::by_digest(TargetPtr target, oci::Digest digest, bo
         view.upstream = target->upstream_name;
         co_return view;
     }
+    co_return co_await ask(target, reference, head, deadline());
+}
+
+Task<ManifestView> Manifests::by_tag(TargetPtr target, std::string tag, bool head) {
+    if (auto known = co_await find_tag(target, tag))
+        co_return co_await known_tag(target, tag, std::move(*known), head);
+    co_return co_await ask(target, oci::Reference(tag), head, deadline());
+}
+
+Task<ManifestView> Manifests::ask(TargetPtr target, oci::Reference reference, bool head,
+                                  TimePoint until) {
     if (negatives_.holds(pair_key(target->repository, reference.text()))) throw_negative(reference);
     co_return co_await flights_.run(
         flight_key(head ? "head" : "get", *target, reference.text()),
         [this, target, reference, head] {
             return head ? ask_head(target, reference) : download(target, reference);
         },
-        deadline());
-}
-
-Task<ManifestView> Manifests::by_tag(TargetPtr target, std::string tag, bool head) {
-    if (auto known = co_await find_tag(target, tag))
-        co_return co_await known_tag(target, tag, std::move(*known), head);
-    const oci::Reference reference(tag);
-    if (negatives_.holds(pair_key(target->repository, tag))) throw_negative(reference);
-    co_return co_await flights_.run(
-        flight_key(head ? "head" : "get", *target, tag),
-        [this, target, reference, head] {
-            return head ? ask_head(target, reference) : download(target, reference);
-        },
-        deadline());
+        until);
 }
 
 Task<ManifestView> Manifests::known_tag(TargetPtr target, std::string tag, KnownTag known,
                                         bool head) {
     const Duration ttl = target->freshness->ttl_of(tag);
     const bool in_memory = known.manifest != nullptr;
+    if (!in_memory) {
+        known.manifest = co_await find_stored(known.digest);
+        if (known.manifest) remember_still(*target, tag, known);
+    }
+    const ManifestPtr& answer = known.manifest || !head ? known.manifest : known.told;
+    if (!answer) co_return co_await known_by_name(target, tag, std::move(known), head);
     if (clock_.now() - known.confirmed > ttl && clock_.now() >= known.next_check &&
         !target->candidates.empty()) {
         const std::string key = flight_key("check", *target, tag);
@@ -251,30 +278,34 @@ Task<ManifestView> Manifests::known_tag(TargetPtr target, std::string tag, Known
             flights_.start_behind(key, work);
         } else {
             try {
-                co_return co_await flights_.run(key, work, clock_.now() + kZeroTtlWait);
+                auto checked = co_await flights_.run(key, work, clock_.now() + kZeroTtlWait);
+                if (checked.manifest && (head || checked.manifest->bytes)) co_return checked;
             } catch (const Failure&) {
                 // The stale answer below is the answer.
             }
         }
     }
-    if (!known.manifest) {
-        known.manifest = co_await find_stored(known.digest);
-        if (known.manifest) remember_still(*target, tag, known);
+    blobs_.touches().add(known.digest, clock_.wall());
+    const From from = in_memory || !known.manifest ? From::hit_memory : From::hit_disk;
+    co_return view(known, answer, from, ttl);
+}
+
+// Known from a HEAD only: its bytes were never asked for. While that is fresh they are those of its
+// digest, which may be gone since; later what the tag is now.
+Task<ManifestView> Manifests::known_by_name(TargetPtr target, std::string tag, KnownTag known,
+                                            bool head) {
+    const TimePoint until = deadline();
+    const Duration age = clock_.now() - known.confirmed;
+    if (!head && age <= target->freshness->ttl_of(tag)) {
+        try {
+            auto found = co_await ask(target, oci::Reference(known.digest), false, until);
+            found.age = age;
+            co_return found;
+        } catch (const Failure& failure) {
+            if (failure.kind() != Kind::manifest_unknown) throw;
+        }
     }
-    if (known.manifest) {
-        blobs_.touches().add(known.digest, clock_.wall());
-        auto manifest = known.manifest;
-        co_return view(known, std::move(manifest), in_memory ? From::hit_memory : From::hit_disk,
-                       ttl);
-    }
-    // Known from a HEAD only: its bytes were never asked for.
-    const oci::Reference reference(known.digest);
-    co_return co_await flights_.run(
-        flight_key(head ? "head" : "get", *target, reference.text()),
-        [this, target, reference, head] {
-            return head ? ask_head(target, reference) : download(target, reference);
-        },
-        deadline());
+    co_return co_await ask(target, oci::Reference(tag), head, until);
 }
 
 // ---- upstream work
@@ -310,6 +341,7 @@ Task<ManifestView> Manifests::ask_head(TargetPtr target, oci::Reference referenc
     for (const Candidate& candidate : target->candidates) {
         auto answer =
             co_await candidate.upstream->manifest(candidate.repository, reference, true, until);
+        refuse_empty(reference, answer);
         if (answer.outcome != Outcome::ok) {
             verdict.add(answer);
             continue;
@@ -321,19 +353,10 @@ Task<ManifestView> Manifests::ask_head(TargetPtr target, oci::Reference referenc
             view.manifest = co_await keep(target, reference, answer, view.upstream);
             co_return view;
         }
-        auto manifest = std::make_shared<Manifest>();
-        if (reference.is_digest()) {
-            manifest->digest = reference.digest();
-        } else {
-            check(answer.digest.has_value(), "a HEAD without a digest is answered with bytes");
-            manifest->digest = *answer.digest;
-            // Clients that resolve by HEAD then GET by digest: the tag is remembered from here.
-            co_await confirm(target, reference.tag(), *answer.digest, view.upstream);
-        }
-        manifest->digest_text = manifest->digest.text();
-        manifest->media_type = answer.media_type;
-        manifest->size = answer.size;
-        view.manifest = std::move(manifest);
+        view.manifest = told_manifest(reference, answer);
+        // Clients that resolve by HEAD then GET by digest: the tag is remembered from here.
+        if (!reference.is_digest())
+            co_await confirm(target, reference.tag(), view.manifest, view.upstream);
         co_return view;
     }
     if (verdict.all_not_found()) remember_missing(*target, reference);
@@ -371,19 +394,20 @@ Task<Manifests::ManifestPtr> Manifests::keep(TargetPtr target, oci::Reference re
     co_return manifest;
 }
 
-Task<> Manifests::confirm(TargetPtr target, std::string tag, oci::Digest digest,
+Task<> Manifests::confirm(TargetPtr target, std::string tag, ManifestPtr told,
                           std::shared_ptr<const std::string> upstream) {
     meta::TagRow row;
-    row.digest = digest;
+    row.digest = told->digest;
     row.checked = clock_.wall();
     row.upstream = *upstream;
     co_await pool_.run(
         [this, target, tag, row] { metadata_.put_tag(target->repository, tag, row); });
     KnownTag known;
-    known.digest = digest;
+    known.digest = told->digest;
     known.confirmed = known.next_check = clock_.now();
     known.upstream = std::move(upstream);
-    if (auto manifest = memory_.get(digest)) known.manifest = std::move(*manifest);
+    if (auto manifest = memory_.get(told->digest)) known.manifest = std::move(*manifest);
+    known.told = std::move(told);
     remember_tag(*target, tag, std::move(known));
 }
 
@@ -395,6 +419,7 @@ Task<ManifestView> Manifests::revalidate(TargetPtr target, std::string tag, Know
     for (const Candidate& candidate : target->candidates) {
         auto answer =
             co_await candidate.upstream->manifest(candidate.repository, reference, true, until);
+        refuse_empty(reference, answer);
         auto upstream = std::make_shared<const std::string>(candidate.upstream->name());
         if (answer.outcome == Outcome::ok) {
             ManifestView view;
@@ -403,13 +428,13 @@ Task<ManifestView> Manifests::revalidate(TargetPtr target, std::string tag, Know
                 view.manifest = co_await keep(target, reference, answer, upstream);
                 co_return view;
             }
-            auto stored = co_await find_stored(*answer.digest);
+            const auto told = told_manifest(reference, answer);
+            auto stored = co_await find_stored(told->digest);
             // A tag that was only resolved before stays a name for a digest: bytes are for those
             // who ask for them.
-            const bool had_bytes = known.manifest || co_await find_stored(known.digest) != nullptr;
-            if (!stored && had_bytes) co_return co_await download(target, reference);
-            co_await confirm(target, tag, *answer.digest, upstream);
-            view.manifest = stored ? stored : known.manifest;
+            if (!stored && known.manifest) co_return co_await download(target, reference);
+            co_await confirm(target, tag, told, upstream);
+            view.manifest = stored ? stored : told;
             co_return view;
         }
         verdict.add(answer);

@@ -28,17 +28,21 @@ private:
     Task<ManifestView> by_digest(TargetPtr, oci::Digest, bool head);
     Task<ManifestView> by_tag(TargetPtr, std::string tag, bool head);
     Task<ManifestView> known_tag(TargetPtr, std::string tag, KnownTag known, bool head);
+    Task<ManifestView> known_by_name(TargetPtr, std::string tag, KnownTag known, bool head);
     Task<std::optional<KnownTag>> find_tag(TargetPtr, std::string tag);
     Task<ManifestPtr> find_stored(oci::Digest);
     Task<bool> is_linked(TargetPtr, oci::Digest);
 
+    // From an upstream, unless it said no a moment ago.
+    Task<ManifestView> ask(TargetPtr, oci::Reference, bool head, TimePoint until);
     // Upstream work; each is the body of a flight.
     Task<ManifestView> download(TargetPtr, oci::Reference);
     Task<ManifestView> ask_head(TargetPtr, oci::Reference);
     Task<ManifestView> revalidate(TargetPtr, std::string tag, KnownTag known);
     Task<ManifestPtr> keep(TargetPtr, oci::Reference, upstream::ManifestAnswer,
                            std::shared_ptr<const std::string> upstream);
-    Task<> confirm(TargetPtr, std::string tag, oci::Digest,
+    // `told`: by the HEAD that confirms it.
+    Task<> confirm(TargetPtr, std::string tag, ManifestPtr told,
                    std::shared_ptr<const std::string> upstream);
 
     void remember_tag(const Target&, const std::string& tag, KnownTag);

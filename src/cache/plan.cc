@@ -38,6 +38,8 @@ void Fetch::resolve_wanted_locked() {
         } else {
             first = size - std::min(size, spec.last.value_or(0));
         }
+        // A range that turns out to be all of it is promised what a whole is.
+        whole_ = whole_ || (first == 0 && end == size);
         if (first < size) wanted_.insert(align_down(first), end);
     }
     specs_.clear();
