@@ -11,11 +11,13 @@ using client::End;
 
 class HttpClient::Exchange : public std::enable_shared_from_this<Exchange> {
 public:
-    Exchange(HttpClient& http, client::Call call, std::shared_ptr<client::Sink> sink, Serving reply)
+    Exchange(HttpClient& http, client::Call call, std::shared_ptr<client::Sink> sink, Serving reply,
+             uint64_t number)
         : http_(http),
           call_(std::move(call)),
           sink_(std::move(sink)),
           reply_(std::move(reply)),
+          number_(number),
           started_(http.loop_.now()) {}
 
     void begin() {
@@ -111,7 +113,7 @@ private:
         ended_ = true;
         const auto self = shared_from_this();
         http_.loop_.cancel(timer_);
-        http_.running_.erase(self);
+        http_.running_.erase(number_);
         end_.end = end;
         end_.detail = client::end_name(end);
         sink_.reset();
@@ -123,6 +125,7 @@ private:
     const client::Call call_;
     std::shared_ptr<client::Sink> sink_;
     const Serving reply_;
+    const uint64_t number_;
     const TimePoint started_;
     client::ReplyEnd end_;
     Reply<client::ReplyEnd> result_;
@@ -158,9 +161,10 @@ Task<client::ReplyEnd> HttpClient::send(client::Call call, std::shared_ptr<clien
     Serving reply = server_.serve(call);
     if (!plugged_) reply.way = Serving::Way::refuse;
     auto started = std::move(call.started);
-    const auto exchange =
-        std::make_shared<Exchange>(*this, std::move(call), std::move(sink), std::move(reply));
-    running_.insert(exchange);
+    const uint64_t number = ++sent_;
+    const auto exchange = std::make_shared<Exchange>(*this, std::move(call), std::move(sink),
+                                                     std::move(reply), number);
+    running_.emplace(number, exchange);
     exchange->begin();
     if (started) started(std::make_shared<Handle>(loop_, exchange));
     co_return co_await exchange->result();
@@ -170,7 +174,7 @@ void HttpClient::plug(bool on) {
     plugged_ = on;
     if (on) return;
     const auto running = running_;
-    for (const auto& exchange : running) exchange->drop();
+    for (const auto& [number, exchange] : running) exchange->drop();
 }
 
 }  // namespace weir::sim

@@ -5,9 +5,9 @@
 // piece again after resume(), cancel and stop end the transfer, a missing head is a timeout,
 // silence in a body a stall, a body that ends before its Content-Length a cut.
 #pragma once
+#include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 
 #include "async/loop.h"
@@ -58,7 +58,8 @@ private:
     Loop& loop_;
     Server& server_;
     bool plugged_ = true;
-    std::set<std::shared_ptr<Exchange>> running_;
+    uint64_t sent_ = 0;
+    std::map<uint64_t, std::shared_ptr<Exchange>> running_;
 };
 
 }  // namespace weir::sim

@@ -112,6 +112,7 @@ void World::move_a_tag() {
     const auto layer = content_.make_blob(content_random_, 1 + content_random_.below(20'000));
     const auto manifest = content_.make_manifest({layer, any_of(content_.blobs).first});
     if (name == "poor") return;
+    for (const auto& blob : content_.manifests.at(manifest).blobs) appeared_[blob] = now();
     content_.tag(registry, name, tag, manifest, now());
     note(fmt::format("r{}/{}:{} is {} now", registry, name, tag, manifest.text()));
 }

@@ -124,7 +124,7 @@ MachineOptions World::machine_options() {
     options.cache.record_bytes = 16384;
     options.cache.no_progress_timeout = 10s;
     options.cache.relay_buffer_bytes = 16384;
-    options.cache.max_fetches = chance(0.2) ? 2 : 64;
+    options.cache.max_fetches = !troubles_.calm() && chance(0.2) ? 2 : 64;
     options.cache.touch_interval = 5s;
     options.freshness.ttl = chance(0.1) ? Duration{} : between(1s, 30s);
     options.freshness.negative_ttl = between(1s, 10s);
@@ -132,7 +132,7 @@ MachineOptions World::machine_options() {
     options.fetch.segment_bytes = 16384;
     options.fetch.segment_min_bytes = 32768;
     options.fetch.rest = chance(0.2);
-    options.upstream.max_concurrent = chance(0.2) ? 2 : 64;
+    options.upstream.max_concurrent = !troubles_.calm() && chance(0.2) ? 2 : 64;
     options.upstream.use_head = !chance(0.1);
     options.upstream.max_retries = static_cast<uint32_t>(random_.below(2));
     options.upstream.retry_delay = 100ms;
@@ -198,10 +198,10 @@ std::vector<std::string> World::run() {
         over_ = true;
         await("the weather", [&] { return weather_over; }, 10min);
         heal();
-        // Breakers, negative answers and bad marks end.
-        clock_.advance(20min);
         bool done = false;
         scope_.spawn(loops_[0], [this, &done]() -> Task<> {
+            // Breakers, negative answers and bad marks end.
+            co_await sleep_for(20min);
             co_await aftermath();
             done = true;
         });

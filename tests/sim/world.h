@@ -110,7 +110,10 @@ private:
     Expected expect_manifest(size_t route, const oci::Reference&);
     bool exists(size_t route, const oci::Reference&, bool blob) const;
     void check_answer(const Expected&, const std::string& what, Duration limit);
-    void check_failure(const Expected&, const std::string& what, const Failure&);
+    // `is_new`: may still be remembered as missing.
+    void check_failure(const Expected&, const std::string& what, const Failure&,
+                       bool is_new = false);
+    bool is_new(const oci::Digest& blob) const;
     void check_manifest(size_t route, const oci::Reference&, bool head, const cache::ManifestView&,
                         TimePoint asked_at);
     void check_bytes(const oci::Digest&, const cache::BlobView&, uint64_t offset,
@@ -121,6 +124,7 @@ private:
     void after_crash();
     Task<> aftermath();
     Task<> pull_again();
+    Task<bool> read_at_last(Wish);
 
     const uint64_t seed_;
     const bool verbose_;
@@ -142,8 +146,9 @@ private:
     bool changing_ = false;        // the machine is being stopped or started
     TimePoint unsettled_until_{};  // disk or database had failed until then
     std::set<std::string> asked_;  // "<registry> <repository> <reference>" that a client asked for
-    std::set<oci::Digest> read_;   // blobs that a client asked the bytes of
-    std::set<std::string> heads_;  // revalidations under way
+    std::map<oci::Digest, TimePoint> appeared_;  // when a blob came into one more repository
+    std::set<oci::Digest> read_;                 // blobs that a client asked the bytes of
+    std::set<std::string> heads_;                // revalidations under way
     uint64_t trace_ = 0xcbf29ce484222325;
 };
 
