@@ -217,10 +217,12 @@ int Exchange::on_rewind(void* self, curl_off_t offset, int origin) {
 
 size_t Exchange::on_body(char* data, size_t size, size_t count, void* self) {
     auto& exchange = *static_cast<Exchange*>(self);
-    if (exchange.paused_) return CURL_WRITEFUNC_PAUSE;  // libcurl keeps this piece until resume()
+    // A piece that isn't taken is kept by libcurl and comes again after resume().
+    if (exchange.paused_) return CURL_WRITEFUNC_PAUSE;
     const size_t bytes = size * count;
     const auto piece = std::as_bytes(std::span(data, bytes));
-    return exchange.take_data(piece) ? bytes : CURL_WRITEFUNC_ERROR;
+    if (!exchange.take_data(piece)) return CURL_WRITEFUNC_ERROR;
+    return exchange.paused_ ? CURL_WRITEFUNC_PAUSE : bytes;
 }
 
 size_t Exchange::give_upload(std::span<std::byte> into) {
@@ -300,17 +302,21 @@ bool Exchange::take_head() {
     return false;
 }
 
+// false: the transfer ends. A pause leaves `data` untaken, and uncounted.
 bool Exchange::take_data(std::span<const std::byte> data) {
-    reply_.body_bytes += data.size();
-    window_bytes_ += data.size();
     last_data_ = now();
-    if (too_large(reply_.body_bytes)) {
+    if (too_large(reply_.body_bytes + data.size())) {
+        reply_.body_bytes += data.size();
         end_as(End::too_large, fmt::format("more than {} bytes", call_.max_body_bytes));
         return false;
     }
-    if (!sink_) return true;
     try {
-        return act(sink_->on_data(data));
+        const BodyAction action = sink_ ? sink_->on_data(data) : BodyAction::go_on;
+        if (action != BodyAction::pause) {
+            reply_.body_bytes += data.size();
+            window_bytes_ += data.size();
+        }
+        return act(action);
     } catch (const std::exception& error) {
         end_as(End::stopped, error.what());
     } catch (...) {

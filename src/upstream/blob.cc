@@ -62,9 +62,11 @@ public:
             wrong_ = "more bytes came than were announced";
             return client::BodyAction::stop;
         }
+        const auto action = guarded([&] { return sink_->on_data(data); });
+        if (action == client::BodyAction::pause) return action;  // they come again
         bytes_ += data.size();
         counter_.Increment(static_cast<double>(data.size()));
-        return guarded([&] { return sink_->on_data(data); });
+        return action;
     }
 
     bool head_seen() const { return head_seen_; }

@@ -5,7 +5,9 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <thread>
 
+#include "base/text.h"
 #include "client/curl_client.h"
 #include "support/real_loop.h"
 #include "support/wire_server.h"
@@ -36,11 +38,16 @@ struct ScriptedSink : Sink {
     std::function<BodyAction(std::span<const std::byte>)> data = [](auto) {
         return BodyAction::go_on;
     };
-    std::atomic<uint64_t> bytes{0};
+    std::atomic<uint64_t> bytes{0};  // taken
+    std::string text;
     BodyAction on_head(const ReplyHead& h) override { return head(h); }
     BodyAction on_data(std::span<const std::byte> d) override {
-        bytes += d.size();
-        return data(d);
+        const BodyAction action = data(d);
+        if (action != BodyAction::pause) {
+            bytes += d.size();
+            text += as_text(d);
+        }
+        return action;
     }
 };
 
@@ -104,6 +111,26 @@ TEST_F(CurlFlow, a_paused_transfer_brings_nothing_is_no_stall_and_goes_on_when_r
     EXPECT_EQ(sink->bytes, body.size());
 }
 
+TEST_F(CurlFlow, bytes_that_a_pause_refuses_come_again_and_in_order) {
+    std::string body;
+    for (int i = 0; body.size() < (4u << 20); ++i) body += std::to_string(i) + ",";
+    WireServer server(
+        WireServer::answers([&](const std::string&) { return http_answer(200, body); }));
+    int pieces = 0;
+    std::vector<std::thread> others;
+    sink->data = [&](auto) {
+        if (++pieces % 5 != 0) return BodyAction::go_on;
+        others.emplace_back([this] { handle->resume(); });
+        return BodyAction::pause;
+    };
+    auto future = start(call_to(server), sink);
+    const auto reply = RealLoop::value_of(std::move(future));
+    for (auto& other : others) other.join();
+    EXPECT_EQ(reply.end, End::complete);
+    EXPECT_EQ(reply.body_bytes, body.size());
+    EXPECT_TRUE(sink->text == body);
+}
+
 TEST_F(CurlFlow, a_pause_at_the_head_holds_the_whole_body_back) {
     WireServer server(
         WireServer::answers([](const std::string&) { return http_answer(200, "body"); }));
@@ -124,7 +151,10 @@ TEST_F(CurlFlow, a_pause_at_the_head_holds_the_whole_body_back) {
 TEST_F(CurlFlow, a_resume_that_overtakes_its_pause_is_not_lost) {
     WireServer server(WireServer::answers(
         [](const std::string&) { return http_answer(200, std::string(1 << 20, 'x')); }));
-    sink->data = [this](auto) {
+    bool refuse = false;
+    sink->data = [&](auto) {
+        refuse = !refuse;
+        if (!refuse) return BodyAction::go_on;
         handle->resume();
         return BodyAction::pause;
     };
@@ -256,6 +286,7 @@ TEST_F(CurlFlow, hundreds_of_transfers_paused_resumed_and_cancelled_at_random_al
     struct Job {
         std::shared_ptr<TransferHandle> handle;
         std::shared_ptr<ScriptedSink> sink = std::make_shared<ScriptedSink>();
+        bool refuse = false;
         std::future<ReplyEnd> end;
     };
     std::vector<std::unique_ptr<Job>> jobs;
@@ -263,7 +294,8 @@ TEST_F(CurlFlow, hundreds_of_transfers_paused_resumed_and_cancelled_at_random_al
         auto& job = *jobs.emplace_back(std::make_unique<Job>());
         job.sink->data = [&job, i](auto) {
             if (i % 4 == 3 && job.sink->bytes > 100'000) job.handle->cancel();
-            if (i % 2 == 0) return BodyAction::go_on;
+            job.refuse = !job.refuse;
+            if (i % 2 == 0 || !job.refuse) return BodyAction::go_on;
             job.handle->resume();
             return BodyAction::pause;
         };
