@@ -14,10 +14,21 @@ void Pins::configure(std::vector<Pin> pins) {
     configured_ = std::move(pins);
 }
 
-void Pins::forget() {
+bool Pins::keeps(std::string_view repository) {
+    std::lock_guard lock(mutex_);
+    return matched_locked(std::string(repository)).whole;
+}
+
+bool Pins::keeps(std::string_view repository, std::string_view tag) {
+    std::lock_guard lock(mutex_);
+    return keeps_locked(std::string(repository), tag);
+}
+
+void Pins::forget(std::span<const oci::Digest> digests) {
+    if (digests.empty()) return;
     std::lock_guard lock(mutex_);
     ++epoch_;
-    pinned_.clear();
+    for (const auto& digest : digests) pinned_.erase(digest.hash());
 }
 
 // Another process may have stored a pin: the few rows are read each time.
@@ -39,7 +50,7 @@ void Pins::load_locked(Connection& c) {
 }
 
 const Pins::Matched& Pins::matched_locked(const std::string& repository) {
-    if (repositories_.size() >= kMaxRemembered) repositories_.clear();
+    if (repositories_.size() >= kMaxRepositories) repositories_.clear();
     const auto [at, fresh] = repositories_.try_emplace(repository);
     if (fresh) {
         for (size_t i = 0; i < rules_.size(); ++i) {
@@ -53,13 +64,7 @@ const Pins::Matched& Pins::matched_locked(const std::string& repository) {
     return at->second;
 }
 
-bool Pins::whole(const std::string& repository) {
-    std::lock_guard lock(mutex_);
-    return matched_locked(repository).whole;
-}
-
-bool Pins::tag(const std::string& repository, const std::string& tag) {
-    std::lock_guard lock(mutex_);
+bool Pins::keeps_locked(const std::string& repository, std::string_view tag) {
     for (const size_t i : matched_locked(repository).tags)
         if (rules_[i].tag.matches(tag)) return true;
     return false;
@@ -73,23 +78,17 @@ Pins::View Pins::view(Connection& c) {
     return view;
 }
 
-bool Pins::View::empty() const {
-    std::lock_guard lock(owner_.mutex_);
-    return owner_.rules_.empty();
-}
-
 bool Pins::View::pinned(const oci::Digest& blob) {
     {
         std::lock_guard lock(owner_.mutex_);
         if (owner_.rules_.empty()) return false;
-        if (owner_.pinned_.contains(blob)) return true;
+        if (owner_.pinned_.contains(blob.hash())) return true;
     }
     if (!find(blob)) return false;
     std::lock_guard lock(owner_.mutex_);
     // Something was unpinned since this view began: it may have been this.
-    if (owner_.epoch_ != epoch_) return true;
-    if (owner_.pinned_.size() >= kMaxRemembered) owner_.pinned_.clear();
-    owner_.pinned_.insert(blob);
+    if (owner_.epoch_ == epoch_ && owner_.pinned_.size() < kMaxPinned)
+        owner_.pinned_.insert(blob.hash());
     return true;
 }
 
@@ -100,7 +99,7 @@ bool Pins::View::find(const oci::Digest& blob) {
                 "ON r.id = l.repository WHERE l.digest = ?",
                 blob);
         while (q.next())
-            if (owner_.whole(q.text(0))) return true;
+            if (owner_.keeps(q.text(0))) return true;
     }
     if (!owner_.any_tags_) return false;
     Query direct(connection_,
@@ -110,7 +109,7 @@ bool Pins::View::find(const oci::Digest& blob) {
                  "CROSS JOIN repositories AS r ON r.id = t.repository WHERE f.digest = ?",
                  blob);
     while (direct.next())
-        if (owner_.tag(direct.text(0), direct.text(1))) return true;
+        if (owner_.keeps(direct.text(0), direct.text(1))) return true;
     Query child(connection_,
                 "SELECT r.name, t.name FROM refs AS f "
                 "CROSS JOIN manifests AS m ON m.id = f.manifest "
@@ -120,7 +119,7 @@ bool Pins::View::find(const oci::Digest& blob) {
                 "CROSS JOIN repositories AS r ON r.id = t.repository WHERE f.digest = ?",
                 blob);
     while (child.next())
-        if (owner_.tag(child.text(0), child.text(1))) return true;
+        if (owner_.keeps(child.text(0), child.text(1))) return true;
     return false;
 }
 

@@ -1,14 +1,15 @@
 // meta/sqlite/pins.h: which blobs must stay on the disk.
 //
 // Any thread; the connection is the caller's. What was found to be pinned is remembered, because
-// pinned blobs that nobody reads are offered first again and again; forget() when something may
-// have been unpinned.
+// pinned blobs that nobody reads are offered first again and again; forget() what may have been
+// unpinned.
 #pragma once
 #include <atomic>
 #include <cstddef>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -23,13 +24,14 @@ namespace weir::meta {
 
 class Pins {
 public:
-    // Blobs and repositories that are remembered; beyond, all are forgotten.
-    static constexpr size_t kMaxRemembered = 200'000;
+    // Beyond, a blob is looked at each time.
+    static constexpr size_t kMaxPinned = 1'000'000;
+    // Beyond, all are matched anew.
+    static constexpr size_t kMaxRepositories = 100'000;
 
     // One look at the database: use it while one read lasts, from one thread.
     class View {
     public:
-        bool empty() const;
         bool pinned(const oci::Digest& blob);
 
     private:
@@ -45,7 +47,11 @@ public:
     static std::vector<Pin> stored(Connection&);
 
     void configure(std::vector<Pin>);
-    void forget();
+
+    // Whether a pin asks for what the repository links, or for what the tag points at.
+    bool keeps(std::string_view repository);
+    bool keeps(std::string_view repository, std::string_view tag);
+    void forget(std::span<const oci::Digest>);
 
 private:
     // A glob, or a text that is none.
@@ -70,8 +76,7 @@ private:
 
     void load_locked(Connection&);
     const Matched& matched_locked(const std::string& repository);
-    bool whole(const std::string& repository);
-    bool tag(const std::string& repository, const std::string& tag);
+    bool keeps_locked(const std::string& repository, std::string_view tag);
 
     std::mutex mutex_;
     std::vector<Pin> configured_;
@@ -79,7 +84,8 @@ private:
     std::vector<Rule> rules_;
     std::atomic<bool> any_tags_{false};
     std::unordered_map<std::string, Matched> repositories_;
-    std::unordered_set<oci::Digest, oci::DigestHash> pinned_;
+    // By their hashes: sums of digests, so that one in a world of them means another at the most.
+    std::unordered_set<size_t> pinned_;
     uint64_t epoch_ = 1;  // of pinned_
 };
 

@@ -83,7 +83,7 @@ std::vector<TagInfo> SqliteEngine::tag_infos(std::string_view repository) {
 
 bool SqliteEngine::remove_tag_if(std::string_view repository, std::string_view tag,
                                  const oci::Digest& expected) {
-    return delete_tag(repository, tag, &expected);
+    return delete_tag(repository, tag, expected);
 }
 
 // Driven by the repository's own manifests: a layer that thousands of manifests elsewhere share
@@ -150,7 +150,7 @@ void SqliteEngine::unlink(std::string_view repository, std::span<const oci::Dige
         for (const auto& digest : digests)
             Query(c, "DELETE FROM links WHERE repository = ? AND digest = ?", *id, digest).run();
     });
-    pins_.forget();
+    if (pins_.keeps(repository)) pins_.forget(digests);
 }
 
 size_t SqliteEngine::sweep_manifests(WallTime accessed_before, size_t limit) {
@@ -164,7 +164,7 @@ size_t SqliteEngine::sweep_manifests(WallTime accessed_before, size_t limit) {
         return digests;
     });
     if (old.empty()) return 0;
-    const size_t deleted = database_.write([&](Connection& c) {
+    return database_.write([&](Connection& c) {
         size_t count = 0;
         for (const auto& digest : old) {
             const bool still = Query(c, "SELECT 1 FROM manifests WHERE digest = ? AND accessed < ?",
@@ -175,8 +175,6 @@ size_t SqliteEngine::sweep_manifests(WallTime accessed_before, size_t limit) {
         }
         return count;
     });
-    pins_.forget();
-    return deleted;
 }
 
 std::vector<Doomed> SqliteEngine::sweep_blobs(std::optional<oci::Digest> after,

@@ -103,9 +103,15 @@ public:
 
 private:
     WallTime wall() const { return clock_.wall(); }
-    void set_tag(Connection&, uint64_t id, std::string_view repository, std::string_view tag,
-                 const TagRow&);
-    bool delete_tag(std::string_view repository, std::string_view tag, const oci::Digest* expected);
+    // Both return what is not kept by a pin of that tag any more: Pins::forget() it after the
+    // commit.
+    std::vector<oci::Digest> set_tag(Connection&, uint64_t id, std::string_view repository,
+                                     std::string_view tag, const TagRow&);
+    std::vector<oci::Digest> unpinned_by(Connection&, std::string_view repository,
+                                         std::string_view tag,
+                                         const std::optional<oci::Digest>& before);
+    bool delete_tag(std::string_view repository, std::string_view tag,
+                    const std::optional<oci::Digest>& expected);
 
     const Clock& clock_;
     const uint64_t opening_;  // tells this opening of the database from others

@@ -70,6 +70,26 @@ void return_to_disk(Connection& c, const BlobRow& row) {
         .run();
 }
 
+std::optional<oci::Digest> digest_of_tag(Connection& c, uint64_t repository, std::string_view tag) {
+    Query q(c, "SELECT digest FROM tags WHERE repository = ? AND name = ?", repository, tag);
+    if (!q.next()) return std::nullopt;
+    return q.digest(0);
+}
+
+// What a manifest names, and what the children of an index name.
+std::vector<oci::Digest> named_by(Connection& c, const oci::Digest& manifest) {
+    std::vector<oci::Digest> named;
+    Query q(c,
+            "SELECT f.digest FROM manifests AS m CROSS JOIN refs AS f ON f.manifest = m.id "
+            "WHERE m.digest = ?1 UNION ALL "
+            "SELECT g.digest FROM manifests AS m CROSS JOIN refs AS f ON f.manifest = m.id "
+            "CROSS JOIN manifests AS child ON child.digest = f.digest "
+            "CROSS JOIN refs AS g ON g.manifest = child.id WHERE m.digest = ?1",
+            manifest);
+    while (q.next()) named.push_back(q.digest(0));
+    return named;
+}
+
 // The manifest that this one refers to.
 std::optional<oci::Digest> subject_of(const ManifestRow& row) {
     const auto parsed = oci::parse_manifest(row.bytes, row.media_type);
@@ -144,6 +164,7 @@ std::optional<ManifestRow> SqliteEngine::find_manifest(const oci::Digest& digest
 void SqliteEngine::put_manifest(const ManifestRow& row, std::string_view repository,
                                 std::span<const oci::Digest> references, std::string_view tag) {
     const auto subject = subject_of(row);
+    std::vector<oci::Digest> unpinned;
     database_.write([&](Connection& c) {
         insert_manifest(c, row, subject);
         uint64_t manifest = 0;
@@ -162,25 +183,28 @@ void SqliteEngine::put_manifest(const ManifestRow& row, std::string_view reposit
             insert_reference(c, manifest, digest);
         }
         if (!tag.empty())
-            set_tag(c, id, repository, tag, TagRow{row.digest, row.created, row.upstream});
+            unpinned =
+                set_tag(c, id, repository, tag, TagRow{row.digest, row.created, row.upstream});
     });
-    if (!tag.empty()) pins_.forget();
+    pins_.forget(unpinned);
 }
 
 bool SqliteEngine::remove_manifest(const oci::Digest& digest) {
-    const bool removed =
-        database_.write([&](Connection& c) { return delete_manifest(c, digest, wall()); });
-    if (removed) pins_.forget();
-    return removed;
+    return database_.write([&](Connection& c) { return delete_manifest(c, digest, wall()); });
+}
+
+std::vector<oci::Digest> SqliteEngine::unpinned_by(Connection& c, std::string_view repository,
+                                                   std::string_view tag,
+                                                   const std::optional<oci::Digest>& before) {
+    if (!before || !pins_.keeps(repository, tag)) return {};
+    return named_by(c, *before);
 }
 
 // A job row is only for what changes: that the upstream confirmed it again is not worth an upload.
-void SqliteEngine::set_tag(Connection& c, uint64_t id, std::string_view repository,
-                           std::string_view tag, const TagRow& row) {
-    const bool same =
-        Query(c, "SELECT 1 FROM tags WHERE repository = ? AND name = ? AND digest = ?", id, tag,
-              row.digest)
-            .next();
+std::vector<oci::Digest> SqliteEngine::set_tag(Connection& c, uint64_t id,
+                                               std::string_view repository, std::string_view tag,
+                                               const TagRow& row) {
+    const auto before = digest_of_tag(c, id, tag);
     Query(c,
           "INSERT INTO tags (repository, name, digest, checked, upstream, created) "
           "VALUES (?1, ?2, ?3, ?4, ?5, ?4) ON CONFLICT DO UPDATE SET "
@@ -189,7 +213,9 @@ void SqliteEngine::set_tag(Connection& c, uint64_t id, std::string_view reposito
           "checked = excluded.checked, upstream = excluded.upstream",
           id, tag, row.digest, row.checked, std::string_view(row.upstream))
         .run();
-    if (uploads_ && !same) queue_tag_upload(c, repository, tag, row.checked);
+    if (before == row.digest) return {};
+    if (uploads_) queue_tag_upload(c, repository, tag, row.checked);
+    return unpinned_by(c, repository, tag, before);
 }
 
 std::optional<TagRow> SqliteEngine::find_tag(std::string_view repository, std::string_view tag) {
@@ -204,31 +230,29 @@ std::optional<TagRow> SqliteEngine::find_tag(std::string_view repository, std::s
 }
 
 void SqliteEngine::put_tag(std::string_view repository, std::string_view tag, const TagRow& row) {
-    database_.write(
-        [&](Connection& c) { set_tag(c, repository_id(c, repository), repository, tag, row); });
-    pins_.forget();
+    pins_.forget(database_.write([&](Connection& c) {
+        return set_tag(c, repository_id(c, repository), repository, tag, row);
+    }));
 }
 
 bool SqliteEngine::remove_tag(std::string_view repository, std::string_view tag) {
-    return delete_tag(repository, tag, nullptr);
+    return delete_tag(repository, tag, std::nullopt);
 }
 
 bool SqliteEngine::delete_tag(std::string_view repository, std::string_view tag,
-                              const oci::Digest* expected) {
+                              const std::optional<oci::Digest>& expected) {
+    std::vector<oci::Digest> unpinned;
     const bool deleted = database_.write([&](Connection& c) {
         const auto id = find_repository(c, repository);
         if (!id) return false;
-        const bool gone =
-            expected
-                ? Query(c, "DELETE FROM tags WHERE repository = ? AND name = ? AND digest = ?", *id,
-                        tag, *expected)
-                          .run() != 0
-                : Query(c, "DELETE FROM tags WHERE repository = ? AND name = ?", *id, tag).run() !=
-                      0;
-        if (gone && uploads_) queue_tag_upload(c, repository, tag, wall());
-        return gone;
+        const auto before = digest_of_tag(c, *id, tag);
+        if (!before || (expected && *before != *expected)) return false;
+        Query(c, "DELETE FROM tags WHERE repository = ? AND name = ?", *id, tag).run();
+        if (uploads_) queue_tag_upload(c, repository, tag, wall());
+        unpinned = unpinned_by(c, repository, tag, before);
+        return true;
     });
-    if (deleted) pins_.forget();
+    pins_.forget(unpinned);
     return deleted;
 }
 

@@ -1,6 +1,6 @@
 // What leaves the disk, and what S3 turns out to have.
 #include <algorithm>
-#include <array>
+#include <optional>
 
 #include "meta/sqlite/rows.h"
 #include "meta/sqlite/sqlite_engine.h"
@@ -12,51 +12,71 @@ namespace {
 constexpr auto kBlob = static_cast<uint64_t>(UploadRow::What::blob);
 constexpr auto kManifest = static_cast<uint64_t>(UploadRow::What::manifest);
 
-// Which rows of a victims index are meant.
-struct Class {
+// So many candidates are looked at in one read: a walk over many that are pinned is several.
+constexpr uint64_t kCandidates = 1000;
+
+// Which rows of a victims index are meant, and how far the walk has come.
+struct Walk {
+    std::string upstream;            // "": any
+    std::optional<WallTime> before;  // oldest first, else lowest first
     bool in_s3 = false;
     bool evictable = false;
+
+    double priority = -1;
+    WallTime accessed = WallTime::min();
+    std::string key{};
 };
 
-// In S3; or an upstream has it, in S3 or not.
-std::array<Class, 2> classes(bool s3) {
-    return s3 ? std::array<Class, 2>{{{true, false}, {true, true}}}
-              : std::array<Class, 2>{{{false, true}, {true, true}}};
+void start(std::optional<Query>& q, Connection& c, const Walk& walk) {
+    const Bytes key{walk.key};
+    if (walk.before)
+        q.emplace(c, kOldestVictims, std::string_view(walk.upstream), walk.in_s3, walk.evictable,
+                  *walk.before, walk.accessed, key, kCandidates);
+    else if (walk.upstream.empty())
+        q.emplace(c, kLowestVictims, walk.in_s3, walk.evictable, walk.priority, key, kCandidates);
+    else
+        q.emplace(c, kLowestVictimsOf, std::string_view(walk.upstream), walk.in_s3, walk.evictable,
+                  walk.priority, key, kCandidates);
 }
 
-// The rows of `q` (digest, generation, size, upstream, priority) that may go, until there are
-// `limit` in `victims`.
-void take_victims(Connection& c, Query& q, Class which, Pins::View& pins, uint64_t opening,
-                  size_t limit, std::vector<Victim>& victims) {
-    while (victims.size() < limit && q.next()) {
-        Victim victim{q.digest(0), q.number(1), q.number(2), q.text(3), which.in_s3, q.real(4)};
-        if (!which.in_s3 && upload_under_way(c, UploadRow::What::blob, victim.digest, opening))
-            continue;
-        if (!pins.pinned(victim.digest)) victims.push_back(std::move(victim));
+Victim victim_row(Connection& c, const oci::Digest& digest, bool in_s3) {
+    Query q(c, "SELECT generation, size, upstream, priority FROM blobs WHERE digest = ?", digest);
+    q.next();
+    return {digest, q.number(0), q.number(1), q.text(2), in_s3, q.real(3)};
+}
+
+// Adds victims until there are `limit`. Returns whether the walk goes on.
+bool walk_on(Connection& c, Walk& walk, Pins::View pins, uint64_t opening, size_t limit,
+             std::vector<Victim>& victims) {
+    std::optional<Query> q;
+    start(q, c, walk);
+    uint64_t looked = 0;
+    for (; victims.size() < limit && q->next(); ++looked) {
+        const auto digest = q->digest(0);
+        if (walk.before)
+            walk.accessed = q->time(1);
+        else
+            walk.priority = q->real(1);
+        walk.key = q->text(0);
+        if (pins.pinned(digest)) continue;
+        if (!walk.in_s3 && upload_under_way(c, UploadRow::What::blob, digest, opening)) continue;
+        victims.push_back(victim_row(c, digest, walk.in_s3));
     }
+    return victims.size() < limit && looked == kCandidates;
 }
 
-void take_lowest(Connection& c, std::string_view upstream, Class which, Pins::View& pins,
-                 uint64_t opening, size_t limit, std::vector<Victim>& victims) {
-    if (upstream.empty()) {
-        Query q(c, kLowestVictims, which.in_s3, which.evictable);
-        return take_victims(c, q, which, pins, opening, limit, victims);
-    }
-    Query q(c, kLowestVictimsOf, upstream, which.in_s3, which.evictable);
-    take_victims(c, q, which, pins, opening, limit, victims);
+// The walks that find what may go: in S3; or an upstream has it, in S3 or not.
+void add_walks(std::vector<Walk>& walks, std::string_view upstream, std::optional<WallTime> before,
+               bool s3) {
+    walks.push_back({std::string(upstream), before, s3, !s3});
+    walks.push_back({std::string(upstream), before, true, true});
 }
 
-std::vector<std::string> upstreams_on_disk(Connection& c) {
+std::vector<std::string> upstreams_with_blobs(Connection& c) {
     std::vector<std::string> names;
     Query q(c, "SELECT upstream FROM upstream_usage WHERE blobs > 0 ORDER BY upstream");
     while (q.next()) names.push_back(q.text(0));
     return names;
-}
-
-void take_oldest(Connection& c, std::string_view upstream, WallTime before, Class which,
-                 Pins::View& pins, uint64_t opening, size_t limit, std::vector<Victim>& victims) {
-    Query q(c, kOldestVictims, upstream, which.in_s3, which.evictable, before);
-    take_victims(c, q, which, pins, opening, limit, victims);
 }
 
 }  // namespace
@@ -64,26 +84,27 @@ void take_oldest(Connection& c, std::string_view upstream, WallTime before, Clas
 std::vector<Victim> SqliteEngine::disk_victims(std::string_view upstream,
                                                std::optional<WallTime> accessed_before, bool s3,
                                                size_t limit) {
-    return database_.read([&](Connection& c) {
-        auto pins = pins_.view(c);
-        std::vector<Victim> victims;
-        if (accessed_before) {
-            std::vector<std::string> names{std::string(upstream)};
-            if (upstream.empty()) names = upstreams_on_disk(c);
-            for (const auto& name : names)
-                for (const Class which : classes(s3))
-                    take_oldest(c, name, *accessed_before, which, pins, opening_, limit, victims);
-        } else {
-            for (const Class which : classes(s3)) {
-                std::vector<Victim> some;
-                take_lowest(c, upstream, which, pins, opening_, limit, some);
-                victims.insert(victims.end(), some.begin(), some.end());
-            }
+    std::vector<Walk> walks;
+    if (accessed_before && upstream.empty()) {
+        for (const auto& name : database_.read(upstreams_with_blobs))
+            add_walks(walks, name, accessed_before, s3);
+    } else {
+        add_walks(walks, upstream, accessed_before, s3);
+    }
+    std::vector<Victim> victims;
+    for (auto& walk : walks) {
+        std::vector<Victim> found;
+        // Any page of the old will do.
+        const size_t wanted = accessed_before ? limit - victims.size() : limit;
+        while (database_.read([&](Connection& c) {
+            return walk_on(c, walk, pins_.view(c), opening_, wanted, found);
+        })) {
         }
-        std::ranges::sort(victims, {}, &Victim::priority);
-        if (victims.size() > limit) victims.resize(limit);
-        return victims;
-    });
+        victims.insert(victims.end(), found.begin(), found.end());
+    }
+    std::ranges::sort(victims, {}, &Victim::priority);
+    if (victims.size() > limit) victims.resize(limit);
+    return victims;
 }
 
 bool SqliteEngine::evict(const Victim& victim) {

@@ -91,11 +91,14 @@ INSERT INTO upstream_usage (upstream, blobs, disk_bytes)
     SELECT upstream, count(*), sum(size) FROM blobs GROUP BY upstream;
 )sql";
 
-// The last column of each victims index is the order in which they go.
+// The last column of each victims index is the order in which they go; on_disk, always 1 there, is
+// a column so that the index alone answers.
 constexpr const char* kIndices = R"sql(
-CREATE INDEX victims ON blobs (in_s3, evictable, priority) WHERE on_disk = 1;
-CREATE INDEX victims_of ON blobs (upstream, in_s3, evictable, priority) WHERE on_disk = 1;
-CREATE INDEX victims_by_age ON blobs (upstream, in_s3, evictable, accessed) WHERE on_disk = 1;
+CREATE INDEX victims ON blobs (on_disk, in_s3, evictable, priority) WHERE on_disk = 1;
+CREATE INDEX victims_of ON blobs (on_disk, upstream, in_s3, evictable, priority)
+    WHERE on_disk = 1;
+CREATE INDEX victims_by_age ON blobs (on_disk, upstream, in_s3, evictable, accessed)
+    WHERE on_disk = 1;
 CREATE INDEX links_by_digest ON links (digest);
 CREATE INDEX tags_by_digest ON tags (digest);
 CREATE INDEX refs_by_digest ON refs (digest);

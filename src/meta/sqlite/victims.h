@@ -1,21 +1,26 @@
 // meta/sqlite/victims.h: the statements that name who leaves the disk next. Each walks one index of
-// exactly the rows that may go, in the order in which they go (a test asks the query plan).
+// exactly the rows that may go, in the order in which they go, from a place on (a test asks the
+// query plan), and reads nothing but that index.
 #pragma once
 
 namespace weir::meta {
 
-// Columns: digest, generation, size, upstream, priority. Arguments: in_s3, evictable.
+// Columns: digest, priority. Arguments: in_s3, evictable, the last row's priority and digest,
+// limit.
 inline constexpr const char* kLowestVictims =
-    "SELECT digest, generation, size, upstream, priority FROM blobs INDEXED BY victims "
-    "WHERE on_disk = 1 AND in_s3 = ? AND evictable = ? ORDER BY priority";
-// Arguments: upstream, in_s3, evictable.
+    "SELECT digest, priority FROM blobs INDEXED BY victims "
+    "WHERE on_disk = 1 AND in_s3 = ? AND evictable = ? AND (priority, digest) > (?, ?) "
+    "ORDER BY priority, digest LIMIT ?";
+// Arguments: upstream, then the same.
 inline constexpr const char* kLowestVictimsOf =
-    "SELECT digest, generation, size, upstream, priority FROM blobs INDEXED BY victims_of "
-    "WHERE on_disk = 1 AND upstream = ? AND in_s3 = ? AND evictable = ? ORDER BY priority";
-// Arguments: upstream, in_s3, evictable, accessed before.
+    "SELECT digest, priority FROM blobs INDEXED BY victims_of "
+    "WHERE on_disk = 1 AND upstream = ? AND in_s3 = ? AND evictable = ? "
+    "AND (priority, digest) > (?, ?) ORDER BY priority, digest LIMIT ?";
+// Columns: digest, accessed. Arguments: upstream, in_s3, evictable, accessed before, the last row's
+// accessed and digest, limit.
 inline constexpr const char* kOldestVictims =
-    "SELECT digest, generation, size, upstream, priority FROM blobs INDEXED BY victims_by_age "
+    "SELECT digest, accessed FROM blobs INDEXED BY victims_by_age "
     "WHERE on_disk = 1 AND upstream = ? AND in_s3 = ? AND evictable = ? AND accessed < ? "
-    "ORDER BY accessed";
+    "AND (accessed, digest) > (?, ?) ORDER BY accessed, digest LIMIT ?";
 
 }  // namespace weir::meta

@@ -195,8 +195,8 @@ TEST_F(SqliteCost, victims_come_out_of_an_index_in_order) {
     Connection c(path(), Connection::Role::reader);
     for (const char* sql : {kLowestVictims, kLowestVictimsOf, kOldestVictims}) {
         const std::string plan = plan_of(c, sql);
-        EXPECT_THAT(plan, HasSubstr("SEARCH blobs USING INDEX victims"));
-        EXPECT_THAT(plan, HasSubstr("in_s3=? AND evictable=?"));
+        EXPECT_THAT(plan, HasSubstr("SEARCH blobs USING COVERING INDEX victims"));
+        EXPECT_THAT(plan, HasSubstr("in_s3=? AND evictable=? AND"));
         EXPECT_THAT(plan, Not(HasSubstr("TEMP B-TREE")));
     }
 }
@@ -220,6 +220,19 @@ TEST_F(SqliteCost, a_page_of_victims_is_short_with_and_without_pins) {
     const auto victims = db->disk_victims("", {}, true, 64);
     for (const auto& victim : victims)
         expect_short("evict", [&] { EXPECT_TRUE(db->evict(victim)); });
+}
+
+TEST_F(SqliteCost, victims_behind_many_that_are_pinned_are_found_and_then_fast) {
+    auto db = open_sqlite({path()});
+    db->set_configured_pins({{"docker.io/team-0[0-7]*/**", "*"}});
+    const auto all = db->tier_usage().disk_blobs;
+    const auto found = db->disk_victims("", {}, false, all).size();
+    EXPECT_GT(found, 0u);
+    EXPECT_LT(found, all / 2);
+    expect_short("behind pins",
+                 [&] { EXPECT_EQ(db->disk_victims("", {}, false, 64).size(), 64u); });
+    db->set_configured_pins({{"**", "*"}});
+    for (int i = 0; i < 2; ++i) EXPECT_EQ(db->disk_victims("", {}, false, 64).size(), 0u);
 }
 
 TEST_F(SqliteCost, a_page_of_uploads_and_collection_is_short) {
