@@ -96,7 +96,7 @@ def test_what_came_from_s3_is_on_the_disk_again(only_in_s3, tiered, faults):
 
 def test_a_file_that_vanishes_under_a_running_weir_comes_from_s3(new_weir, front, faults, registry, maker):
     """As `weir scrub` takes a damaged one away; weir has only just served it and has closed it since."""
-    image = registry.push("lab/vanish", "v1", maker.single((MB, MB, MB, MB)))
+    image = registry.push("lab/vanish", "v1", maker.single((300_000,) * 10))
     weir = new_weir(front, storage=driver(faults), weir={**QUICK, "memory": {"openFiles": 1}})
     for _ in range(2):
         wire.pull(weir, "docker.io/lab/vanish", "v1")
