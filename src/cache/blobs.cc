@@ -251,8 +251,13 @@ Task<BlobView> Blobs::fetch(TargetPtr target, oci::Digest digest, std::vector<Wa
         no_space = true;
     }
     if (no_space) co_return co_await relay(target, digest, deadline);
-    if (!proven && !fetch->proven(target->repository))
+    if (!proven && !fetch->proven(target->repository)) {
         co_await prove(target, digest, true, deadline);
+    } else if (!proven && !wanted.empty()) {
+        // A whole blob is linked when it is stored; the chunks of a range may outlive this process.
+        co_await pool_.run([this, target, digest] { metadata_.link(target->repository, digest); });
+        linked(target->repository, digest);
+    }
     view.upstream = std::make_shared<const std::string>(fetch->upstream_name());
     if (const auto failed = fetch->failure()) view.from = From::relay;
     view.readable = std::make_shared<FetchReadable>(std::move(fetch), relays_);

@@ -14,7 +14,7 @@ using namespace std::chrono_literals;
 constexpr size_t kRepositoryPage = 128;
 constexpr size_t kManifestPage = 128;
 constexpr size_t kBlobPage = 256;
-constexpr size_t kDeletePage = 1000;  // DeleteObjects' own limit
+constexpr size_t kDeletePage = store::Remote::kMaxRemoved;
 // Between two pages others go first: the database's writer and the disk belong to pulls.
 constexpr Duration kPause = 1ms;
 constexpr Duration kLookInterval = 1min;
@@ -171,9 +171,10 @@ Task<> Collector::collect_untagged(Pass& pass, std::string repository,
                                    const RetentionPolicy* policy) {
     const Duration age = std::max(pass.options.delay, pass.options.untagged_age);
     const WallTime before = pass.now - micros(age);
+    std::optional<oci::Digest> after;
     while (!stopping_) {
-        const auto untagged = co_await pool_.run([this, repository, before] {
-            return upkeep_.untagged(repository, before, kManifestPage);
+        const auto untagged = co_await pool_.run([this, repository, before, after] {
+            return upkeep_.untagged(repository, before, kManifestPage, after);
         });
         const auto goes = policy ? untagged_to_remove(*policy, untagged, pass.now) : untagged;
         std::vector<oci::Digest> digests;
@@ -183,9 +184,11 @@ Task<> Collector::collect_untagged(Pass& pass, std::string repository,
                                  manifest.digest.text()));
             digests.push_back(manifest.digest);
         }
-        if (digests.empty() || pass.dry_run()) co_return;
-        co_await pool_.run([this, repository, digests] { upkeep_.unlink(repository, digests); });
+        if (!pass.dry_run() && !digests.empty())
+            co_await pool_.run(
+                [this, repository, digests] { upkeep_.unlink(repository, digests); });
         if (untagged.size() < kManifestPage) co_return;
+        after = untagged.back().digest;
         co_await sleep_for(kPause);
     }
 }

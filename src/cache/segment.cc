@@ -49,6 +49,7 @@ BodyAction Segment::on_head(const upstream::BlobHead& head) {
                 position = head.first;
                 suffix = 0;
             }
+            from_start_ = head.first < position;
             fetch_->proven_.insert(origin->proves());
             if (fetch_->upstream_name_.empty()) fetch_->upstream_name_ = origin->upstream_name();
         }
@@ -81,7 +82,7 @@ Segment::Step Segment::next_step(uint64_t available) {
         // never written again, so that what was hashed is what is in the file.
         if (position < end && cursor_ <= position) position = std::min(end, limit);
         if (position >= limit) return {Step::What::stop, 0};
-        if (end - cursor_ > kSwallowBytes && cursor_ + available < end)
+        if (!from_start_ && end - cursor_ > kSwallowBytes && cursor_ + available < end)
             return {Step::What::stop, 0};
         return {Step::What::skip, std::min(available, end - cursor_)};
     }

@@ -57,7 +57,8 @@ private:
     Step next_step(uint64_t available);
 
     std::shared_ptr<Fetch> fetch_;
-    uint64_t cursor_ = 0;  // offset of the next byte of the answer; transfer thread only
+    uint64_t cursor_ = 0;      // offset of the next byte of the answer; transfer thread only
+    bool from_start_ = false;  // the origin ignores ranges: a new request would begin there again
 };
 
 }  // namespace weir::cache

@@ -127,6 +127,7 @@ Task<store::RemoteAnswer> Uploader::send(meta::UploadRow row) {
     const size_t line = row.name.find('\n');
     const std::string repository = row.name.substr(0, line);
     const std::string tag = row.name.substr(line + 1);
+    if (row.gone) co_return co_await remote_.remove_tag(repository, tag);
     const auto known =
         co_await pool_.run([this, repository, tag] { return metadata_.find_tag(repository, tag); });
     if (!known) co_return store::RemoteAnswer{};

@@ -67,8 +67,11 @@ public:
     // `text`: JSON {"digest","checked","upstream"}.
     virtual Task<RemoteAnswer> put_tag(std::string repository, std::string tag,
                                        std::string text) = 0;
-    // Blobs; those that could not be removed are in `failed`.
-    virtual Task<RemoteAnswer> remove(std::vector<oci::Digest> blobs,
+    virtual Task<RemoteAnswer> remove_tag(std::string repository, std::string tag) = 0;
+    // Blobs or manifests, whatever the digest is of; those that could not be removed are in
+    // `failed`. At most kMaxRemoved at once.
+    static constexpr size_t kMaxRemoved = 500;
+    virtual Task<RemoteAnswer> remove(std::vector<oci::Digest> digests,
                                       std::vector<oci::Digest>* failed) = 0;
     virtual Task<std::optional<std::string>> presigned_get(oci::Digest,
                                                            std::chrono::seconds valid) = 0;

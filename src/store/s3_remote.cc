@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <set>
 
+#include "base/check.h"
 #include "base/text.h"
 
 namespace weir::store {
@@ -105,20 +107,32 @@ public:
                                                       clock_.now() + kVerbTime));
     }
 
-    Task<RemoteAnswer> remove(std::vector<oci::Digest> blobs,
+    Task<RemoteAnswer> remove_tag(std::string repository, std::string tag) override {
+        co_return answer_of(
+            co_await bucket_.remove(tag_key(repository, tag), clock_.now() + kVerbTime));
+    }
+
+    // Which of the two a digest is of is not known any more: its row is gone. A key that isn't
+    // there counts as removed.
+    Task<RemoteAnswer> remove(std::vector<oci::Digest> digests,
                               std::vector<oci::Digest>* failed) override {
+        check(digests.size() <= kMaxRemoved, "one request deletes so many at most");
         std::vector<std::string> keys;
-        for (const auto& digest : blobs) keys.push_back(object_key("blobs", digest));
+        for (const auto& digest : digests) {
+            keys.push_back(object_key("blobs", digest));
+            keys.push_back(object_key("manifests", digest));
+        }
         std::vector<std::string> not_removed;
         const auto result =
             co_await bucket_.remove_many(keys, &not_removed, clock_.now() + kVerbTime);
         if (result.outcome != s3::Outcome::ok) {
-            *failed = std::move(blobs);
-        } else {
-            for (size_t i = 0; i < keys.size(); ++i)
-                if (std::find(not_removed.begin(), not_removed.end(), keys[i]) != not_removed.end())
-                    failed->push_back(blobs[i]);
+            *failed = std::move(digests);
+            co_return answer_of(result);
         }
+        const std::set<std::string> left(not_removed.begin(), not_removed.end());
+        for (size_t i = 0; i < digests.size(); ++i)
+            if (left.contains(keys[2 * i]) || left.contains(keys[2 * i + 1]))
+                failed->push_back(digests[i]);
         co_return answer_of(result);
     }
 

@@ -48,7 +48,9 @@ TEST(Retention, an_empty_keep_tags_list_keeps_no_tag) {
 TEST(Retention, a_tag_that_matches_no_pattern_goes) {
     RetentionPolicy policy;
     policy.has_keep_tags = true;
-    policy.keep_tags.push_back({.patterns = {pattern("^v")}});
+    KeepRule versions;
+    versions.patterns = {pattern("^v")};
+    policy.keep_tags.push_back(versions);
     EXPECT_EQ(gone(policy, kTags), Names{"dev"});
 }
 
