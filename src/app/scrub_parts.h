@@ -1,0 +1,35 @@
+// app/scrub_parts.h: the two halves of a scrub; for the verb's own files.
+#pragma once
+#include <string>
+#include <utility>
+
+#include "app/pace.h"
+#include "app/verbs_scrub.h"
+
+namespace weir::app {
+
+// One run. One loop.
+struct Scrubbing {
+    Rooms& rooms;
+    const ScrubOptions& options;
+    const ScrubHands& hands;
+    Pace pace;
+    ScrubReport report;
+    uint32_t silences = 0;  // of S3, in a row
+
+    void problem(ScrubProblem problem) {
+        if (hands.tell) hands.tell(problem);
+        if (report.problems.size() < kMaxProblemsTold)
+            report.problems.push_back(std::move(problem));
+    }
+    void progress(std::string_view phase, double share) const {
+        if (hands.progress) hands.progress(phase, share);
+    }
+};
+
+// Rows: are their copies there, and right?
+Task<> scrub_blobs(Scrubbing&);
+// Files without a row, and staging rows without a file.
+Task<> scrub_left_overs(Scrubbing&);
+
+}  // namespace weir::app

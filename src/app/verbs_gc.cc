@@ -1,0 +1,70 @@
+#include "app/verbs_gc.h"
+
+#include <fmt/format.h>
+
+#include <boost/json.hpp>
+#include <ostream>
+
+#include "app/wire_tiers.h"
+#include "base/text.h"
+#include "cache/collector.h"
+
+namespace weir::app {
+namespace {
+
+namespace json = boost::json;
+
+std::string summary(const cache::CollectorReport& report) {
+    return fmt::format(
+        "{} repositories looked at; {}: {} tags, {} untagged manifests, {} links, {} manifests, "
+        "{} blobs ({}), {} objects in S3{}",
+        report.repositories, report.dry_run ? "would go" : "gone", report.tags, report.untagged,
+        report.links, report.manifests, report.blobs, human_bytes(report.blob_bytes),
+        report.s3_objects,
+        report.s3_failed > 0 ? fmt::format(", {} could not be deleted", report.s3_failed) : "");
+}
+
+json::object as_json(const cache::CollectorReport& report, json::array removed) {
+    return {{"dryRun", report.dry_run},
+            {"repositories", report.repositories},
+            {"tags", report.tags},
+            {"untagged", report.untagged},
+            {"links", report.links},
+            {"manifests", report.manifests},
+            {"blobs", report.blobs},
+            {"bytes", report.blob_bytes},
+            {"s3Objects", report.s3_objects},
+            {"s3Failed", report.s3_failed},
+            {"removed", std::move(removed)}};
+}
+
+}  // namespace
+
+int gc(const VerbArguments& arguments, bool dry_run, std::ostream& out) {
+    Workbench bench(arguments);
+    Rooms& rooms = bench.rooms();
+    const auto options = collector_options(bench.config());
+    const bool dry = dry_run || options.retention.dry_run;
+    cache::Collector collector(options, rooms.engine, rooms.engine, rooms.store, rooms.remote,
+                               nullptr, nullptr, rooms.pool, rooms.clock);
+    cache::CollectorReport report;
+    json::array removed;
+    {
+        Progress progress("weir gc");
+        const auto tell = [&](const std::string& line) {
+            if (arguments.json)
+                removed.emplace_back(line);
+            else
+                progress.line(out, line);
+        };
+        const auto share = [&](double done) { progress.at("repositories", done); };
+        bench.run([&]() -> Task<> { report = co_await collector.run(dry, tell, share); });
+    }
+    if (arguments.json)
+        out << json::serialize(as_json(report, std::move(removed))) << '\n';
+    else
+        out << summary(report) << '\n';
+    return report.s3_failed > 0 ? kProblems : kFine;
+}
+
+}  // namespace weir::app

@@ -1,0 +1,17 @@
+// app/verbs_gc.h: `weir gc`: one pass of the collection, now.
+#pragma once
+#include <iosfwd>
+
+#include "app/verb.h"
+
+namespace weir::app {
+
+// Writes a line for each thing that goes, and why, then what went in total; with `json` one object:
+//
+//   {"dryRun", "repositories", "tags", "untagged", "links", "manifests", "blobs", "bytes",
+//    "s3Objects", "s3Failed", "removed": ["tag docker.io/library/debian:old (sha256:...): ..."]}
+//
+// 1 when objects could not be deleted.
+int gc(const VerbArguments&, bool dry_run, std::ostream& out);
+
+}  // namespace weir::app
