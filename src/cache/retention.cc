@@ -36,7 +36,10 @@ std::set<size_t> kept_by(const KeepRule& rule, std::span<const Info> all, std::v
     }
     for (size_t i : items) {
         if (rule.pushed_within && within(all[i].pushed, *rule.pushed_within, now)) kept.insert(i);
-        if (rule.pulled_within && within(all[i].pulled, *rule.pulled_within, now)) kept.insert(i);
+        // zot: what was pushed within that time may not have been pulled yet.
+        if (rule.pulled_within && (within(all[i].pulled, *rule.pulled_within, now) ||
+                                   within(all[i].pushed, *rule.pulled_within, now)))
+            kept.insert(i);
     }
     auto keep_newest = [&](uint32_t count, auto time_of) {
         std::sort(items.begin(), items.end(), [&](size_t a, size_t b) {
@@ -64,15 +67,19 @@ const RetentionPolicy* Retention::policy_of(std::string_view repository) const {
 std::vector<Removal> tags_to_remove(const RetentionPolicy& policy, Duration delay,
                                     std::span<const meta::TagInfo> tags, WallTime now) {
     if (!policy.has_keep_tags) return {};
-    std::set<size_t> kept;
+    // A tag belongs to the first rule whose patterns it matches; the others don't count it.
+    std::vector<std::vector<size_t>> items(policy.keep_tags.size());
     std::set<size_t> matched;
-    for (const KeepRule& rule : policy.keep_tags) {
-        std::vector<size_t> items;
-        for (size_t i = 0; i < tags.size(); ++i)
-            if (matches(rule, tags[i].name)) items.push_back(i);
-        matched.insert(items.begin(), items.end());
-        kept.merge(kept_by(rule, tags, std::move(items), now));
+    for (size_t i = 0; i < tags.size(); ++i) {
+        const auto rule = std::find_if(policy.keep_tags.begin(), policy.keep_tags.end(),
+                                       [&](const KeepRule& r) { return matches(r, tags[i].name); });
+        if (rule == policy.keep_tags.end()) continue;
+        items[static_cast<size_t>(rule - policy.keep_tags.begin())].push_back(i);
+        matched.insert(i);
     }
+    std::set<size_t> kept;
+    for (size_t k = 0; k < items.size(); ++k)
+        kept.merge(kept_by(policy.keep_tags[k], tags, std::move(items[k]), now));
     std::vector<Removal> removals;
     for (size_t i = 0; i < tags.size(); ++i) {
         if (kept.contains(i) || within(tags[i].pushed, delay, now)) continue;

@@ -1,8 +1,8 @@
 // cache/retention.h: which tags stay: zot's rules, exactly (zot's storage.retention). Pure.
 //
-// The first policy whose repository globs match is used; none: everything stays. Within it the
-// keepTags rules are OR-ed: a tag stays if one rule keeps it; with a list that keeps nothing of a
-// tag, the tag goes. Without any keepTags list every tag stays.
+// The first policy whose repository globs match is used; none: everything stays. Within it a tag
+// belongs to the first keepTags entry whose patterns it matches, and stays if one of that entry's
+// rules keeps it; what matches none goes. Without any keepTags list every tag stays.
 #pragma once
 #include <cstdint>
 #include <memory>
