@@ -29,13 +29,14 @@ std::shared_ptr<const config::Config> read_configuration(const ServeArguments& a
 
 Reloader::Reloader(ServeArguments arguments, std::shared_ptr<const config::Config> running,
                    Upstreams& upstreams, registry::Registry& registry, store::Space& space,
-                   http::Listener& listener)
+                   http::Listener& listener, Bounds set_bounds)
     : arguments_(std::move(arguments)),
       running_(std::move(running)),
       upstreams_(upstreams),
       registry_(registry),
       space_(space),
-      listener_(listener) {
+      listener_(listener),
+      set_bounds_(std::move(set_bounds)) {
     stamp_ = stamp();
 }
 
@@ -61,6 +62,7 @@ void Reloader::apply(std::shared_ptr<const config::Config> fresh) {
     registry_.set_targets(std::move(targets));
     listener_.set_limits(http_limits(*fresh));
     space_.set_limits(space_limits(*fresh, posix_files().space(running_->storage.root_directory)));
+    set_bounds_(*fresh);
     log::set_level(fresh->log.threshold());
     const auto kept = config::needs_restart(*running_, *fresh);
     if (!kept.empty())

@@ -4,6 +4,7 @@
 // log's level, credentials, certificates. The rest is told in the log. A configuration that is
 // wrong changes nothing.
 #pragma once
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -27,9 +28,12 @@ std::shared_ptr<const config::Config> read_configuration(const ServeArguments&);
 // Main thread only. References outlive it.
 class Reloader {
 public:
+    // What a changed configuration says of the disk's bounds, collection and pins.
+    using Bounds = std::function<void(const config::Config&)>;
+
     Reloader(ServeArguments arguments, std::shared_ptr<const config::Config> running,
              Upstreams& upstreams, registry::Registry& registry, store::Space& space,
-             http::Listener& listener);
+             http::Listener& listener, Bounds set_bounds);
 
     // A file that matters has changed since the last reload: the configuration, credentials,
     // certificates.
@@ -49,6 +53,7 @@ private:
     registry::Registry& registry_;
     store::Space& space_;
     http::Listener& listener_;
+    Bounds set_bounds_;
     uint64_t stamp_ = 0;
 };
 

@@ -7,9 +7,11 @@
 #include <functional>
 #include <utility>
 
+#include "app/durable_tier.h"
 #include "app/process.h"
 #include "app/signals.h"
 #include "app/wire.h"
+#include "app/wire_tiers.h"
 #include "base/failure.h"
 #include "base/log.h"
 
@@ -104,18 +106,33 @@ int serve(const ServeArguments& arguments) {
     const auto store = store::open_disk_store(store_options(*config), posix_files(), pool);
     const auto disk = [&root] { return posix_files().space(root.path()); };
     const auto usage = metadata->usage();
-    store::Space space(space_limits(*config, disk()), usage.blob_bytes + usage.staging_bytes, disk);
+    const auto tiers = metadata->tier_usage();
+    store::Space space(space_limits(*config, disk()), tiers.disk_bytes + usage.staging_bytes, disk);
     client::CurlClient client(client_options(*config));
+    DurableTier durable(*config, client, pool);
     Upstreams upstreams(client, system_clock(), system_random(), root.path());
     const auto targets = upstreams.apply(config);
     cache::Cache cache(cache_options(*config), &loops, *metadata, *store, space, pool,
                        system_clock(), system_random());
+    metadata->set_configured_pins(configured_pins(*config));
+    cache.start_tiers({.upkeep = metadata.get(),
+                       .remote = durable.remote(),
+                       .eviction = eviction_options(*config, disk()),
+                       .collector = collector_options(*config),
+                       .upload_slots = config->s3.uploads,
+                       .admit_min_bytes = config->cache.admission_min_bytes,
+                       .file_system = disk});
     registry::Registry registry(access_format(*config), all(loops), cache, targets);
     status::Status front(status_options(*config), registry, pool);
     http::Listener listener(listener_options(*config), loops, pool, front);
     front.set_sources({.cache = &cache,
                        .upstreams = [&] { return upstreams.status(); },
-                       .used_bytes = [&] { return space.used() + space.reserved(); }});
+                       .used_bytes = [&] { return space.used() + space.reserved(); },
+                       .degraded =
+                           [&] {
+                               const bool silent = durable.remote() && !durable.remote()->usable();
+                               return std::string(silent ? "s3 gives no answer" : "");
+                           }});
 
     LoopsRun running(loops);
     listener.start();
@@ -124,7 +141,11 @@ int serve(const ServeArguments& arguments) {
     announce(*config, *targets, listener.port());
     write_ready_file(listener.port());
 
-    Reloader reloader(arguments, config, upstreams, registry, space, listener);
+    const auto set_bounds = [&](const config::Config& fresh) {
+        cache.set_bounds(eviction_options(fresh, disk()), collector_options(fresh));
+        metadata->set_configured_pins(configured_pins(fresh));
+    };
+    Reloader reloader(arguments, config, upstreams, registry, space, listener, set_bounds);
     wait_for_the_end(signals, reloader);
 
     front.set_phase(status::Phase::draining);
@@ -136,6 +157,7 @@ int serve(const ServeArguments& arguments) {
         const size_t cut = co_await listener.drain(loops[0].now() + patience);
         if (cut > 0) log::warn(kRoom, "{} connections were cut", cut);
         co_await cache.stop();
+        co_await durable.stop();
     });
     if (!orderly) {
         // What is stored is safe at any moment; that is what crashes are tested for.
