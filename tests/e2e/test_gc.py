@@ -118,6 +118,7 @@ def test_gc_leaves_no_manifest_and_no_tag_in_s3_that_is_gone(new_tiered, three, 
     weir = new_tiered(retention=KEEP_V1)
     pull_all(weir, "lab/gone", images)
     collect(weir)
+    tiers.drained(weir)
     value = images["v1"].top.digest[7:]
     assert (s3.objects("tags"), s3.objects("manifests")) == ({"up/lab/gone/v1"}, {f"sha256/{value[:2]}/{value}"})
 
@@ -241,7 +242,7 @@ def test_what_is_being_read_is_read_to_its_end_though_it_is_collected(new_tiered
 
 def test_a_blob_that_comes_back_while_s3_deletes_it_stays_in_s3(new_tiered, three, faults, s3):
     images = three("lab/race")
-    weir = new_tiered(retention=KEEP_V1, weir={"gc": {"untaggedAge": "1ms"}})
+    weir = new_tiered(retention=KEEP_V1, weir={"gc": {"untaggedAge": "1ms"}, "memory": {"manifestBytes": 1}})
     pull_all(weir, "lab/race", images)
     faults.rule({"method": "POST"}, delay=1.0)
     faults.rule({"method": "DELETE"}, delay=1.0)
@@ -304,7 +305,7 @@ def test_pulls_are_not_slower_while_s3_deletes_slowly(new_tiered, registry, make
     p99(weir, paths)
     idle = [p99(weir, paths) for _ in range(7)]
     faults.rule({"method": "POST"}, delay=0.2)
-    weir.config["storage"].update(gcInterval="500ms", retention={
+    weir.config["storage"].update(gcInterval="3s", retention={
         "policies": [{"repositories": ["docker.io/**"], "keepTags": [{"patterns": ["^none$"]}]}], "delay": "1ms"})
     weir.reload()
     blobs = lambda: tiers.rows(weir, "SELECT blobs FROM counters")[0][0]
