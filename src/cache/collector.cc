@@ -263,7 +263,10 @@ Task<> Collector::delete_doomed(Pass& pass) {
         for (const auto& digest : page)
             if (std::find(failed.begin(), failed.end(), digest) == failed.end())
                 done.push_back(digest);
-        co_await pool_.run([this, done] { upkeep_.doomed_done(done); });
+        co_await pool_.run([this, done, failed] {
+            upkeep_.doomed_done(done);
+            upkeep_.release_doomed(failed);
+        });
         pass.report.s3_objects += done.size();
         pass.report.s3_failed += failed.size();
         if (!failed.empty()) {

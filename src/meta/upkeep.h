@@ -180,6 +180,9 @@ public:
     static constexpr std::chrono::minutes kClaimTime{15};
     virtual std::vector<oci::Digest> claim_doomed(WallTime before, size_t limit) = 0;
     virtual void doomed_done(std::span<const oci::Digest>) = 0;
+    // They could not be deleted: the claims end now, the rows stay for a later pass, of any
+    // process.
+    virtual void release_doomed(std::span<const oci::Digest>) = 0;
 
     // ---- for the verbs
     virtual TierUsage tier_usage() = 0;                          // constant time

@@ -272,4 +272,12 @@ void SqliteEngine::doomed_done(std::span<const oci::Digest> digests) {
     });
 }
 
+void SqliteEngine::release_doomed(std::span<const oci::Digest> digests) {
+    if (digests.empty()) return;
+    database_.write([&](Connection& c) {
+        for (const auto& digest : digests)
+            Query(c, "UPDATE doomed SET claimant = 0, claimed = 0 WHERE digest = ?", digest).run();
+    });
+}
+
 }  // namespace weir::meta

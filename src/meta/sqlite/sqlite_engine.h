@@ -92,6 +92,7 @@ public:
     size_t remove_empty_repositories(size_t limit) override;
     std::vector<oci::Digest> claim_doomed(WallTime before, size_t limit) override;
     void doomed_done(std::span<const oci::Digest>) override;
+    void release_doomed(std::span<const oci::Digest>) override;
 
     // For the verbs.
     TierUsage tier_usage() override;

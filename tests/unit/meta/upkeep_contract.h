@@ -249,6 +249,19 @@ TEST_P(UpkeepContract, an_upload_does_not_wait_for_ever_for_a_deletion) {
     EXPECT_EQ(db->claim_uploads(10, later, later + std::chrono::hours(1)).size(), 1u);
 }
 
+TEST_P(UpkeepContract, a_deletion_that_was_given_up_holds_no_upload_back) {
+    put_in_s3(1);
+    unlink(1);
+    sweep();
+    EXPECT_EQ(doomed().size(), 1u);
+    put(1);
+    const auto now = backend->clock.wall();
+    EXPECT_THAT(db->claim_uploads(10, now, now), IsEmpty());
+    const auto digest = digest_of(1);
+    db->release_doomed({&digest, 1});
+    EXPECT_EQ(db->claim_uploads(10, now, now + std::chrono::hours(1)).size(), 1u);
+}
+
 TEST_P(UpkeepContract, an_upload_that_a_deletion_overtook_is_done_again) {
     db->enable_uploads(true);
     put(1, 100, "docker.io", "");
