@@ -7,23 +7,29 @@
 
 namespace weir::cache {
 
-// Extents become part of the database only after their bytes are on disk.
+// Extents become part of the database only after their bytes are on disk; with them, who may be
+// given them: after a restart no upstream has to say so again.
 Task<> Fetch::record() {
     meta::StagingRow row;
     std::shared_ptr<store::Staging> staging;
+    std::set<std::string> proven;
     {
         std::lock_guard lock(mutex_);
         row.digest = digest_;
         row.generation = staging_->generation;
         row.size = size_;
         row.extents = have_;
+        proven = proven_;
         recorded_ = received_;
         staging = staging_;
     }
     row.updated = context_.clock.wall();
     co_await context_.store.sync(staging);
     auto& metadata = context_.metadata;
-    co_await context_.pool.run([&metadata, row] { metadata.put_staging(row); });
+    co_await context_.pool.run([&metadata, row, proven] {
+        for (const auto& repository : proven) metadata.link(repository, row.digest);
+        metadata.put_staging(row);
+    });
     row_bytes_ = row.extents.total();
 }
 

@@ -92,7 +92,17 @@ public:
         if (wake) wake->fire();
     }
 
-    // The reader is gone, or weir is about to be.
+    // weir is about to go: what waits in the buffer is not given any more.
+    void stop() {
+        fail(std::make_exception_ptr(Failure(Kind::draining, "weir is shutting down")));
+        {
+            std::lock_guard lock(mutex_);
+            if (error_) buffer_.clear();
+        }
+        close();
+    }
+
+    // The reader is gone.
     void close() {
         std::shared_ptr<client::TransferHandle> handle;
         {
@@ -202,6 +212,8 @@ Task<bool> pass(std::shared_ptr<Pipe> pipe, Clock* clock, Duration head_time, Ve
                 break;
             }
             progress = true;
+            // One that is too slow is left for the next.
+            if (answer.end == upstream::TransferEnd::stalled) break;
         }
     }
     co_return progress;
@@ -294,10 +306,7 @@ void Relays::stop() {
         pipes.swap(pipes_);
     }
     for (const auto& open : pipes) {
-        const auto pipe = open.lock();
-        if (!pipe) continue;
-        pipe->fail(std::make_exception_ptr(Failure(Kind::draining, "weir is shutting down")));
-        pipe->close();
+        if (const auto pipe = open.lock()) pipe->stop();
     }
 }
 
