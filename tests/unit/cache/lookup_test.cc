@@ -1,0 +1,70 @@
+// The memory in front of the metadata.
+#include "cache/lookup.h"
+
+#include <gtest/gtest.h>
+
+#include "cache/lru.h"
+#include "oci/digest.h"
+
+namespace weir::cache {
+namespace {
+
+using namespace std::chrono_literals;
+
+TEST(Lru, keeps_what_was_used_last_within_its_weight) {
+    Lru<std::string, int> lru(160);
+    for (int i = 0; i < 1000; ++i) lru.put("key" + std::to_string(i), i, 10);
+    EXPECT_LE(lru.weight(), 160u + 16 * 10);
+    EXPECT_EQ(lru.get(std::string_view("key999")), 999);
+    EXPECT_FALSE(lru.get(std::string_view("key0")));
+}
+
+TEST(Lru, a_value_that_is_too_heavy_is_not_kept_and_replaces_nothing_wrong) {
+    Lru<std::string, int> lru(160);
+    lru.put("a", 1, 1);
+    lru.put("a", 2, 1000);
+    EXPECT_FALSE(lru.get(std::string_view("a"))) << "the old value is not the new one";
+    EXPECT_EQ(lru.weight(), 0u);
+}
+
+TEST(Lru, a_value_is_put_only_where_what_was_seen_still_is) {
+    Lru<std::string, int> lru(160);
+    lru.put_if("a", 1, [](int) { return false; });
+    EXPECT_EQ(lru.get(std::string_view("a")), 1) << "nothing was there";
+    lru.put_if("a", 2, [](int now) { return now == 7; });
+    EXPECT_EQ(lru.get(std::string_view("a")), 1);
+    lru.put_if("a", 3, [](int now) { return now == 1; });
+    EXPECT_EQ(lru.get(std::string_view("a")), 3);
+}
+
+TEST(Negatives, are_believed_for_their_time) {
+    ManualClock clock;
+    Negatives negatives(100, clock);
+    negatives.remember("a", 5s);
+    negatives.remember("b", 0s);
+    EXPECT_TRUE(negatives.holds("a"));
+    EXPECT_FALSE(negatives.holds("b"));
+    clock.advance(5s);
+    EXPECT_FALSE(negatives.holds("a"));
+    negatives.remember("a", 5s);
+    negatives.forget("a");
+    EXPECT_FALSE(negatives.holds("a"));
+}
+
+TEST(Touches, are_taken_once_with_the_last_time) {
+    Touches touches;
+    const auto digest = *oci::Digest::parse("sha256:" + std::string(64, 'a'));
+    touches.add(digest, WallTime(1us));
+    touches.add(digest, WallTime(2us));
+    const auto taken = touches.take();
+    ASSERT_EQ(taken.size(), 1u);
+    EXPECT_EQ(taken[0].accessed, WallTime(2us));
+    EXPECT_TRUE(touches.take().empty());
+}
+
+TEST(PairKey, tells_a_repository_from_what_is_in_it) {
+    EXPECT_NE(std::string(pair_key("a", "bc")), std::string(pair_key("ab", "c")));
+}
+
+}  // namespace
+}  // namespace weir::cache
