@@ -34,7 +34,9 @@ class Authority:
         """A folder in the shape of zot's certDir and of certs.d: `*.crt` is a CA."""
         folder = self.folder / "certs.d"
         folder.mkdir(exist_ok=True)
-        (folder / "ca.crt").write_bytes(self.cert.read_bytes())
+        if not (folder / "ca.crt").exists():
+            # Written once: weir watches the folder and would load it again.
+            (folder / "ca.crt").write_bytes(self.cert.read_bytes())
         return folder
 
     def client_context(self):

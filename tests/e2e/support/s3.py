@@ -150,8 +150,9 @@ class Faults:
     """The proxy. Requests and answers pass as they are, so signatures stay right; rules change what becomes of them.
 
     rule(match, **do): match has method, room or target (a regular expression); do has
-      delay=seconds, status=500, hang=True, cut_after=bytes of the answer, cut_upload=bytes of the request's body,
-      flip_at=byte of the answer, rate=bytes a second (each way and connection); `times` bounds how often.
+      delay=seconds, status=500, hang=True, cut_after or stall_after=bytes of the answer, cut_upload=bytes of the
+      request's body, flip_at=byte of the answer, rate=bytes a second (each way and connection);
+    `times` bounds how often.
     """
 
     def __init__(self, server):
@@ -371,7 +372,8 @@ class Faults:
 
     @staticmethod
     def _copy_answer(server, client, answer, entry, do, pace):
-        left, cut, flip = answer.length, do.get("cut_after"), do.get("flip_at")
+        left, flip = answer.length, do.get("flip_at")
+        cut = do.get("cut_after", do.get("stall_after"))
         piece = answer.rest
         start = int(re.match(r"bytes (\d+)-", answer.fields.get("content-range", "bytes 0-"))[1])
         while left:
@@ -382,6 +384,8 @@ class Faults:
             if cut is not None and entry.sent + len(piece) >= cut:
                 client.sendall(piece[:cut - entry.sent])
                 entry.sent = cut
+                if "stall_after" in do:
+                    Faults._wait_for_close(client)
                 raise Gone
             place = -1 if flip is None else flip - start - entry.sent
             if 0 <= place < len(piece):

@@ -99,7 +99,8 @@ def waiting(weir):
 def settled(weir, seconds=30.0):
     """Waits until what clients were given is stored: a client has its last byte a moment before the row is there."""
     if weir.process.alive():
-        eventually(lambda: b"\nweir_fetches_running 0\n" in wire.ask(weir, "/metrics").body, seconds, "the end of the fetches")
+        eventually(lambda: b"\nweir_fetches_running 0\n" in wire.ask(weir, "/metrics").body and not stray_files(weir),
+                   seconds, lambda: f"the end of the fetches; files without a row: {stray_files(weir)}")
 
 
 def drained(weir, seconds=30.0):
