@@ -50,7 +50,9 @@ def keeps_wrong_bytes(weir, layer):
 def test_no_client_ever_completes_a_wrong_blob_and_the_next_request_starts_anew(front, weir, layer, fault):
     repository, blob = layer
     front.rule({"kind": "blob", "method": "GET"}, **fault)
-    assert not completes(weir, repository, blob)
+    done = completes(weir, repository, blob)
+    # Where only the announced size is wrong, the right bytes may be found out in time; wrong ones never complete.
+    assert not done or "length_delta" in fault
     assert not keeps_wrong_bytes(weir, blob)
     front.heal()
     eventually(lambda: completes(weir, repository, blob), say="the healed blob")
