@@ -156,4 +156,4 @@ def fill_metadata():
         found = folder / "tests/support/fill_metadata"
         if found.exists():
             return found
-    return None
+    raise AssertionError("fill_metadata is not built; ./dev test builds it with the unit tests")
