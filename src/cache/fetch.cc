@@ -73,7 +73,7 @@ Task<uint64_t> Fetch::head(TimePoint deadline) {
             std::lock_guard lock(mutex_);
             // Without room the size is all that a relay needs of it.
             if (failure_ && !(full_ && size_ && file_)) std::rethrow_exception(failure_);
-            if (size_ && file_) {
+            if (head_known_locked() || failure_) {
                 head_given_ = true;
                 co_return *size_;
             }
@@ -179,7 +179,7 @@ void Fetch::fire_locked(std::vector<Firing>& out) {
     std::erase_if(waiters_, [&](const Waiter& waiter) {
         const bool head = waiter.wake_at == 0;
         const bool ready =
-            head ? size_ && file_
+            head ? head_known_locked()
                  : waiter.offset + available_locked(waiter.offset, waiter.whole) >= waiter.wake_at;
         if (ready || verified_ || state_ != State::running) {
             out.push_back(waiter.firing);
@@ -243,13 +243,14 @@ bool Fetch::learn_size(uint64_t size, const Origin& origin) {
         }
         // Told before there is room for it: a relay needs it.
         size_ = size;
+        room_asked_ = true;
         size_from_ = origin.key();
         resolve_wanted_locked();
         for (const auto& segment : segments_) segment->limit = std::min(segment->limit, size);
         allocate = whole_ && staging_;
     }
     if (!reserve()) {
-        if (!context_.make_room) throw no_room();
+        if (!context_.make_room) throw no_room();  // room_asked_ stays: the failure answers
         // The transfer ends here; its coroutine makes room and asks again.
         std::lock_guard lock(mutex_);
         room_wanted_ = true;
@@ -259,6 +260,7 @@ bool Fetch::learn_size(uint64_t size, const Origin& origin) {
     std::vector<Firing> out;
     {
         std::lock_guard lock(mutex_);
+        room_asked_ = false;
         check_sum_locked(out);  // of an empty blob, or of one that was there but for its size
         fire_locked(out);
         if (driver_) out.push_back(*driver_);

@@ -234,6 +234,9 @@ private:
     store::Space::Reservation reservation_;
     bool reserved_ = false;     // the space of the whole was asked for
     bool room_wanted_ = false;  // a segment stopped until there is room
+    bool room_asked_ = false;   // the size is known, and whether there is room for it is not yet
+    // Whoever is told the size is told, too, whether this will be kept or relayed.
+    bool head_known_locked() const { return size_ && file_ && !room_wanted_ && !room_asked_; }
     uint64_t counted_ = 0;      // bytes of this blob that Space counts as used
     uint64_t row_bytes_ = 0;    // bytes of this blob that its row in the database counts
     bool full_ = false;      // it failed for want of space

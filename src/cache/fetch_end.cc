@@ -120,6 +120,7 @@ Task<> Fetch::restart_or_fail() {
             // served under it.
             if (head_given_) promised_size_ = size_;
             size_.reset();
+            room_asked_ = false;
             hasher_ = crypto::Hasher(digest_.algorithm());
             hashed_ = received_ = recorded_ = 0;
             contributed_.clear();

@@ -92,8 +92,13 @@ Task<bool> Fetch::made_room() {
     } catch (const Failure&) {
         fail(std::current_exception());
     }
-    std::lock_guard lock(mutex_);
-    room_wanted_ = false;
+    std::vector<Firing> out;
+    {
+        std::lock_guard lock(mutex_);
+        room_wanted_ = false;
+        fire_locked(out);
+    }
+    for (const auto& firing : out) firing.fire();
     co_return true;
 }
 
