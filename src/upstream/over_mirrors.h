@@ -60,6 +60,11 @@ Task<A> Upstream::Impl::over_mirrors(Purpose purpose, Attempt<A> attempt, TimePo
         if (round > options.max_retries || !is_transient(worst.outcome)) co_return worst;
         const Duration pause = pause_before(round, worst);
         if (deadline != kNever && clock.now() + pause >= deadline) co_return worst;
+        // Mirrors that are set aside for longer than the pause would only be waited for in vain.
+        bool any = false;
+        for (size_t i = 0; i < sites.size(); ++i)
+            any = any || (!spent[i] && sites[i]->breaker.usable(purpose, clock.now() + pause));
+        if (!any) co_return worst;
         co_await sleep_for(pause);
     }
 }
