@@ -115,13 +115,6 @@ int serve(const ServeArguments& arguments) {
     cache::Cache cache(cache_options(*config), &loops, *metadata, *store, space, pool,
                        system_clock(), system_random());
     metadata->set_configured_pins(configured_pins(*config));
-    cache.start_tiers({.upkeep = metadata.get(),
-                       .remote = durable.remote(),
-                       .eviction = eviction_options(*config, disk()),
-                       .collector = collector_options(*config),
-                       .upload_slots = config->s3.uploads,
-                       .admit_min_bytes = config->cache.admission_min_bytes,
-                       .file_system = disk});
     registry::Registry registry(access_format(*config), all(loops), cache, targets);
     status::Status front(status_options(*config), registry, pool);
     http::Listener listener(listener_options(*config), loops, pool, front);
@@ -134,6 +127,14 @@ int serve(const ServeArguments& arguments) {
                                return std::string(silent ? "s3 gives no answer" : "");
                            }});
 
+    // From here on nothing may fail: what is started is ended in order.
+    cache.start_tiers({.upkeep = metadata.get(),
+                       .remote = durable.remote(),
+                       .eviction = eviction_options(*config, disk()),
+                       .collector = collector_options(*config),
+                       .upload_slots = config->s3.uploads,
+                       .admit_min_bytes = config->cache.admission_min_bytes,
+                       .file_system = disk});
     LoopsRun running(loops);
     listener.start();
     front.set_phase(status::Phase::ready);

@@ -185,7 +185,7 @@ Task<uint64_t> Blobs::prove(TargetPtr target, oci::Digest digest, bool link, Tim
 Task<BlobView> Blobs::blob(TargetPtr target, oci::Digest digest, std::vector<WantedRange> wanted,
                            bool head) {
     const TimePoint deadline = clock_.now() + options_.miss_timeout;
-    const Known known = co_await look_up(target, digest);
+    Known known = co_await look_up(target, digest);
     if (known.stored) {
         if (!known.linked) co_await prove(target, digest, true, deadline);
         touches_.add(digest, clock_.wall());
@@ -198,7 +198,10 @@ Task<BlobView> Blobs::blob(TargetPtr target, oci::Digest digest, std::vector<Wan
             view.readable = std::make_shared<StoredReadable>(std::move(file), hold(digest));
             co_return view;
         }
+        // The file is gone: what else is known of the blob is asked anew.
         forget(digest);
+        known = co_await look_up(target, digest);
+        known.stored.reset();
     }
     if (!head) co_return co_await fetch(target, digest, std::move(wanted), known, deadline);
     BlobView view;

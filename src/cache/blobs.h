@@ -26,6 +26,8 @@ public:
     void linked(std::string_view repository, const oci::Digest&);
     // Evicted or found broken.
     void forget(const oci::Digest&);
+    // Links were removed: memory asks the database anew.
+    void forget_links() { links_.clear(); }
     // Somebody reads the stored file of this blob now.
     bool in_use(const oci::Digest&) const;
 

@@ -23,9 +23,7 @@ struct Cache::Impl {
           store(s),
           space(sp),
           clock(c),
-          random(r) {
-        if (loops) scope.spawn((*loops)[0], [this] { return flush_touches(); });
-    }
+          random(r) {}
 
     // Access times go to the database in batches; a crash loses the last interval, which only blurs
     // the order of eviction.
@@ -80,6 +78,11 @@ void Cache::start_tiers(TierOptions tiers) {
                                           i.blobs, i.pool, i.clock, i.scope, tiers.file_system);
     i.collector = std::make_unique<Collector>(tiers.collector, i.metadata, upkeep, i.store,
                                               tiers.remote, &i.space, &i.blobs, i.pool, i.clock);
+    i.scope.spawn((*i.loops)[0], [&i] { return i.flush_touches(); });
+    i.collector->on_removed([&i] {
+        i.manifests.forget_all();
+        i.blobs.forget_links();
+    });
     Loop& loop = (*i.loops)[i.loops->size() - 1];
     if (tiers.remote) {
         i.uploader = std::make_unique<Uploader>(i.metadata, upkeep, i.store, *tiers.remote, i.pool,

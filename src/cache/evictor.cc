@@ -114,6 +114,9 @@ Task<uint64_t> Evictor::evict(Goal goal) {
     uint64_t freed = 0;
     if (!goal.accessed_before && goal.upstream.empty() && goal.bytes > 0)
         freed += co_await drop_left_overs(goal.bytes);
+    // What was read a moment ago counts: the choice is made on the database's numbers.
+    auto touches = blobs_.touches().take();
+    if (!touches.empty()) co_await pool_.run([this, &touches] { metadata_.touch(touches); });
     const bool s3 = options().durable_tier;
     size_t limit = kPage;
     for (size_t page = 0; page < kMaxPages && freed < goal.bytes && !stopping_; ++page) {

@@ -237,12 +237,12 @@ private:
     bool room_asked_ = false;   // the size is known, and whether there is room for it is not yet
     // Whoever is told the size is told, too, whether this will be kept or relayed.
     bool head_known_locked() const { return size_ && file_ && !room_wanted_ && !room_asked_; }
-    uint64_t counted_ = 0;      // bytes of this blob that Space counts as used
-    uint64_t row_bytes_ = 0;    // bytes of this blob that its row in the database counts
-    bool full_ = false;      // it failed for want of space
-    bool resumed_ = false;   // bytes of an earlier process are in the file
-    bool shown_ = false;     // a reader was given bytes
-    bool mismatch_ = false;  // all has arrived, and it is not the blob
+    uint64_t counted_ = 0;    // bytes of this blob that Space counts as used
+    uint64_t row_bytes_ = 0;  // bytes of this blob that its row in the database counts
+    bool full_ = false;       // it failed for want of space
+    bool resumed_ = false;    // bytes of an earlier process are in the file
+    bool shown_ = false;      // a reader was given bytes
+    bool mismatch_ = false;   // all has arrived, and it is not the blob
     bool verified_ = false;
     bool doubtful_ = false;  // origins disagree about the size: nothing of this is kept
     bool head_given_ = false;

@@ -116,6 +116,12 @@ void Manifests::remember(const ManifestPtr& manifest) {
     memory_.put(manifest->digest, manifest, manifest->size + kManifestOverheadBytes);
 }
 
+void Manifests::forget_all() {
+    tags_.clear();
+    links_.clear();
+    memory_.clear();
+}
+
 void Manifests::remember_tag(const Target& target, const std::string& tag, KnownTag known) {
     tags_.put(std::string(pair_key(target.repository, tag)), std::move(known));
 }

@@ -21,6 +21,8 @@ public:
 
     std::optional<ManifestView> manifest_now(const TargetPtr&, std::string_view reference);
     Task<ManifestView> manifest(TargetPtr, oci::Reference, bool head);
+    // Rows were removed: what memory knows of tags, links and manifests is asked anew.
+    void forget_all();
     uint64_t memory_bytes() const { return memory_.weight(); }
 
 private:

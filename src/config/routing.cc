@@ -203,7 +203,7 @@ Resolution Routing::Impl::resolve(const Target& target, const Trace& trace) cons
             trace.say("ns: \"{}\" is {}", target.ns, name->name);
             return named(*name, repository, Via::ns, trace);
         }
-        if (!names.is_own(target.ns)) {
+        if (!names.is_itself(target.ns)) {
             trace.say("ns: \"{}\" is not known; the world is closed", target.ns);
             return unknown(fmt::format("no upstream is configured for the registry \"{}\"",
                                        ascii_lower(target.ns)));

@@ -155,6 +155,11 @@ const Named* Names::fallback(std::string_view host) const {
     return fallback_ && foreign ? &*fallback_ : nullptr;
 }
 
+bool Names::is_itself(std::string_view name) const {
+    const HostPort parsed = parse_host_port(name);
+    return parsed.host == "localhost" || contains(own_names_, parsed.host);
+}
+
 bool Names::is_own(std::string_view host) const {
     const HostPort parsed = parse_host_port(host);
     return is_ip_address(parsed.host) || parsed.host == "localhost" ||

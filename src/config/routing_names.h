@@ -34,6 +34,9 @@ public:
     const Named* fallback(std::string_view host) const;
     // weir's own name, or an address: never an upstream's, unless it is listed.
     bool is_own(std::string_view host) const;
+    // As is_own(), of a registry's name that a client gives: an IP address is another registry
+    // unless it is known to be weir's.
+    bool is_itself(std::string_view name) const;
     std::vector<std::string> all() const;
 
 private:

@@ -77,7 +77,11 @@ public:
                                               std::move(sink), std::move(started), head_deadline);
         RemoteAnswer answer = answer_of(got);
         if (got.outcome == s3::Outcome::ok && got.stopped) answer.end = RemoteEnd::stopped;
-        if (got.outcome == s3::Outcome::ok && got.cut) answer.end = RemoteEnd::cut;
+        if (got.outcome == s3::Outcome::ok && got.cut) {
+            // It broke off or crawls: others first, for a while.
+            answer.end = RemoteEnd::cut;
+            quiet_until_ = (clock_.now() + kQuietTime).time_since_epoch().count();
+        }
         co_return answer;
     }
 
