@@ -187,6 +187,9 @@ Breaker::Sign sign_of_blob(const BlobAnswer& answer, int status, const client::L
     if (answer.outcome != Outcome::ok) return sign_of(answer.outcome);
     if (answer.end == TransferEnd::stopped)
         return leash.cancelled() ? Breaker::Sign::none : Breaker::Sign::good;
+    // It answers, and what is left can be asked for: a large blob that is cut again and again must
+    // not keep the mirror's other blobs away.
+    if (answer.end == TransferEnd::cut && answer.bytes > 0) return Breaker::Sign::none;
     return answer.end == TransferEnd::complete ? Breaker::Sign::good : Breaker::Sign::bad;
 }
 
