@@ -1,6 +1,8 @@
-// http_probe PORT FILE [CERT KEY]: the serving room alone, for comparison with nginx on the same bytes.
+// http_probe PORT FILE [CERT KEY]: the serving room alone, for comparison with nginx on the same
+// bytes.
 //
-// /v2/x/manifests/y is a manifest of 2 KiB answered without waiting, /file is FILE. One loop, as nginx has one worker.
+// /v2/x/manifests/y is a manifest of 2 KiB answered without waiting, /file is FILE. One loop, as
+// nginx has one worker.
 #include <fmt/format.h>
 
 #include <csignal>

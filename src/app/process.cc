@@ -19,6 +19,7 @@
 
 #include "base/failure.h"
 #include "base/file.h"
+#include "base/log.h"
 
 namespace weir::app {
 namespace {
@@ -86,8 +87,7 @@ void write_ready_file(uint16_t port) {
     file << fmt::format("{{\"http\": {}, \"pid\": {}}}\n", port, getpid());
     file.close();
     if (!file || std::rename(fresh.c_str(), path) != 0)
-        throw Failure(Kind::config_invalid, fmt::format("WEIR_READY_FILE: can't write {}: {}", path,
-                                                        std::strerror(errno)));
+        log::error("app", "WEIR_READY_FILE: can't write {}: {}", path, std::strerror(errno));
 }
 
 }  // namespace weir::app

@@ -28,8 +28,8 @@ private:
     int lock_ = -1;
 };
 
-// WEIR_READY_FILE: {"http": port, "pid": pid}, written at once or not at all. Nothing when the
-// variable isn't set.
+// WEIR_READY_FILE: {"http": port, "pid": pid}, whole or not at all. Nothing when the variable isn't
+// set; a file that can't be written is told in the log.
 void write_ready_file(uint16_t port);
 
 }  // namespace weir::app

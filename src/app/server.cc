@@ -31,14 +31,46 @@ std::vector<Loop*> all(LoopGroup& loops) {
     return list;
 }
 
-// The loops' threads end before anything that they use.
-struct LoopsRun {
-    explicit LoopsRun(LoopGroup& group) : loops(group) { loops.start(); }
-    ~LoopsRun() {
-        loops.stop();
-        loops.join();
+// However serve() is left, what was started ends in order: cache, durable tier, transfers, threads.
+class Ending {
+public:
+    Ending(LoopGroup& loops, cache::Cache& cache, DurableTier& durable, client::CurlClient& client)
+        : loops_(loops), cache_(cache), durable_(durable), client_(client) {}
+    ~Ending() { end(); }
+    Ending(const Ending&) = delete;
+    Ending& operator=(const Ending&) = delete;
+
+    void start_loops() {
+        loops_.start();
+        running_ = true;
     }
-    LoopGroup& loops;
+
+    // On a loop. Nothing of the cache runs afterwards.
+    Task<> stop_work() {
+        stopped_ = true;
+        co_await cache_.stop();
+        co_await durable_.stop();
+    }
+
+    // The loops stand still afterwards. May be called again.
+    void end() {
+        if (!running_ && !stopped_) start_loops();
+        if (!stopped_) {
+            Scope scope("a start that failed");
+            scope.spawn(loops_[0], [this] { return stop_work(); });
+            while (scope.running() > 0) std::this_thread::yield();
+        }
+        client_.shutdown();
+        loops_.stop();
+        loops_.join();
+    }
+
+private:
+    LoopGroup& loops_;
+    cache::Cache& cache_;
+    DurableTier& durable_;
+    client::CurlClient& client_;
+    bool running_ = false, stopped_ = false;
 };
 
 // Runs `work` on a loop and waits for its end; false when a signal to terminate came first.
@@ -114,6 +146,7 @@ int serve(const ServeArguments& arguments) {
     const auto targets = upstreams.apply(config);
     cache::Cache cache(cache_options(*config), &loops, *metadata, *store, space, pool,
                        system_clock(), system_random());
+    Ending ending(loops, cache, durable, client);
     metadata->set_configured_pins(configured_pins(*config));
     registry::Registry registry(access_format(*config), all(loops), cache, targets);
     status::Status front(status_options(*config), registry, pool);
@@ -127,7 +160,6 @@ int serve(const ServeArguments& arguments) {
                                return std::string(silent ? "s3 gives no answer" : "");
                            }});
 
-    // From here on nothing may fail: what is started is ended in order.
     cache.start_tiers({.upkeep = metadata.get(),
                        .remote = durable.remote(),
                        .eviction = eviction_options(*config, disk()),
@@ -135,7 +167,7 @@ int serve(const ServeArguments& arguments) {
                        .upload_slots = config->s3.uploads,
                        .admit_min_bytes = config->cache.admission_min_bytes,
                        .file_system = disk});
-    LoopsRun running(loops);
+    ending.start_loops();
     listener.start();
     front.set_phase(status::Phase::ready);
     log::debug(kRoom, "{} loops, {} open files at most", loops.size(), file_limit);
@@ -153,12 +185,11 @@ int serve(const ServeArguments& arguments) {
     const Duration patience = reloader.running().timeouts.drain;
     log::info(kRoom, "ending: running transfers have {} s; a second signal ends at once",
               std::chrono::duration_cast<std::chrono::seconds>(patience).count());
-    Scope ending("the end");
-    const bool orderly = run_on(loops[0], ending, signals, [&]() -> Task<> {
+    Scope last("the end");
+    const bool orderly = run_on(loops[0], last, signals, [&]() -> Task<> {
         const size_t cut = co_await listener.drain(loops[0].now() + patience);
         if (cut > 0) log::warn(kRoom, "{} connections were cut", cut);
-        co_await cache.stop();
-        co_await durable.stop();
+        co_await ending.stop_work();
     });
     if (!orderly) {
         // What is stored is safe at any moment; that is what crashes are tested for.
@@ -167,9 +198,7 @@ int serve(const ServeArguments& arguments) {
         log::flush();
         std::_Exit(1);
     }
-    client.shutdown();
-    loops.stop();
-    loops.join();
+    ending.end();
     registry.flush();
     log::info(kRoom, "ended");
     log::flush();

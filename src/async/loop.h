@@ -1,8 +1,8 @@
 // async/loop.h: one serving thread's event loop.
 //
-// A Loop is an io_context that exactly one thread runs, plus timers on the injected Clock. State that belongs to a loop
-// needs no lock. Only post() may be called from other threads. Loops outlive everything that holds a reference to them:
-// they are made first and destroyed last.
+// A Loop is an io_context that exactly one thread runs, plus timers on the injected Clock. State
+// that belongs to a loop needs no lock. Only post() may be called from other threads. Loops outlive
+// everything that holds a reference to them: they are made first and destroyed last.
 #pragma once
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
@@ -49,7 +49,8 @@ public:
         boost::asio::post(context_, std::forward<F>(f));
     }
 
-    // Own thread only. Calls `f` once, at or after `at`; kNever never fires. cancel() of a timer that has fired is a no-op.
+    // Own thread only. Calls `f` once, at or after `at`; kNever never fires. cancel() of a timer
+    // that has fired is a no-op.
     TimerId at(TimePoint at, std::move_only_function<void()> f);
     void cancel(TimerId);
 
@@ -57,8 +58,8 @@ public:
     void run();
     void stop();
 
-    // For the simulator and unit tests, instead of run(): runs what is ready and fires due timers until nothing is ready.
-    // Returns false when nothing was done.
+    // For the simulator and unit tests, instead of run(): runs what is ready and fires due timers
+    // until nothing is ready. Returns false when nothing was done.
     bool run_ready();
     // The earliest pending timer; kNever when there is none.
     TimePoint next_timer() const;

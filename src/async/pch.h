@@ -1,5 +1,7 @@
-// async/pch.h: what nearly every file includes anyway; nothing of weir's own, so that a change never rebuilds the world.
+// async/pch.h: what nearly every file includes anyway; nothing of weir's own, so that a change
+// never rebuilds the world.
 #pragma once
+#include <fmt/format.h>
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -7,7 +9,6 @@
 #include <chrono>
 #include <cstdint>
 #include <expected>
-#include <fmt/format.h>
 #include <functional>
 #include <map>
 #include <memory>

@@ -1,7 +1,7 @@
 // async/pool.h: threads for what may block: the database, fsync, cold reads, unlink.
 //
-// The queue is bounded by what awaits it: each coroutine has at most one job queued, and coroutines are bounded by the
-// limits on connections and fetches.
+// The queue is bounded by what awaits it: each coroutine has at most one job queued, and coroutines
+// are bounded by the limits on connections and fetches.
 #pragma once
 #include <condition_variable>
 #include <deque>
@@ -20,11 +20,13 @@ namespace weir {
 class Pool {
 public:
     virtual ~Pool() = default;
-    // Any thread. Runs the job on some pool thread, in order of arrival where the pool has one thread.
+    // Any thread. Runs the job on some pool thread, in order of arrival where the pool has one
+    // thread.
     virtual void post(std::move_only_function<void()> job) = 0;
 
-    // Runs `f` on the pool and resumes the caller on its own loop with the result or the exception. `f` must own, or be
-    // sure to outlive, what it uses: the caller waits for it to end, always. It is destroyed before the caller resumes.
+    // Runs `f` on the pool and resumes the caller on its own loop with the result or the exception.
+    // `f` must own, or be sure to outlive, what it uses: the caller waits for it to end, always. It
+    // is destroyed before the caller resumes.
     template <class F>
     Task<std::invoke_result_t<F&>> run(F f) {
         using T = std::invoke_result_t<F&>;

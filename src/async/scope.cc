@@ -43,7 +43,9 @@ Scope::Scope(std::string name) : state_(std::make_shared<State>()) {
     state_->name = std::move(name);
 }
 
-Scope::~Scope() { check(running() == 0, "a scope is joined before it dies"); }
+Scope::~Scope() {
+    check(running() == 0, "a scope is joined before it dies");
+}
 
 void Scope::spawn(Loop& loop, std::function<Task<>()> start) {
     {

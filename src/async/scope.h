@@ -1,7 +1,8 @@
 // async/scope.h: every coroutine belongs to one.
 //
-// A Scope counts the coroutines spawned into it, on whatever loops. Its owner awaits join() before it dies; a check fails
-// otherwise. An exception that leaves a spawned coroutine is a bug: it is logged as an error and counted.
+// A Scope counts the coroutines spawned into it, on whatever loops. Its owner awaits join() before
+// it dies; a check fails otherwise. An exception that leaves a spawned coroutine is a bug: it is
+// logged as an error and counted.
 #pragma once
 #include <functional>
 #include <memory>
@@ -22,11 +23,12 @@ public:
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;
 
-    // Any thread. `start` is stored for as long as its coroutine lives, so it may be a capturing lambda; it is called on
-    // `loop`, never inside spawn().
+    // Any thread. `start` is stored for as long as its coroutine lives, so it may be a capturing
+    // lambda; it is called on `loop`, never inside spawn().
     void spawn(Loop& loop, std::function<Task<>()> start);
 
-    // Until no coroutine is left. New ones may still be spawned meanwhile; join() waits for them too.
+    // Until no coroutine is left. New ones may still be spawned meanwhile; join() waits for them
+    // too.
     Task<> join();
     size_t running() const;
 

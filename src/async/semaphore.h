@@ -1,4 +1,5 @@
-// async/semaphore.h: at most so many at once, the others wait in order; and the same work for many callers done once.
+// async/semaphore.h: at most so many at once, the others wait in order; and the same work for many
+// callers done once.
 #pragma once
 #include <deque>
 #include <map>
@@ -42,8 +43,9 @@ private:
     std::shared_ptr<State> state_;
 };
 
-// Single flight: callers of run() with a key that is under way wait for that run's result instead of starting their own.
-// The work belongs to the key, not to the first caller: it runs in `scope` and goes on when callers leave.
+// Single flight: callers of run() with a key that is under way wait for that run's result instead
+// of starting their own. The work belongs to the key, not to the first caller: it runs in `scope`
+// and goes on when callers leave.
 template <class Key, class Value>
 class Flight {
 public:
@@ -97,7 +99,8 @@ private:
     };
 
     void start(const Key& key, std::shared_ptr<Entry> entry, std::function<Task<Value>()> work) {
-        scope_.spawn(Loop::current(), [this, key, entry, work]() { return drive(key, entry, work); });
+        scope_.spawn(Loop::current(),
+                     [this, key, entry, work]() { return drive(key, entry, work); });
     }
 
     Task<> drive(Key key, std::shared_ptr<Entry> entry, std::function<Task<Value>()> work) {

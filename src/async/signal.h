@@ -1,8 +1,8 @@
 // async/signal.h: the only wake-up that crosses threads.
 //
-// A Signal belongs to the loop it was made on. One coroutine of that loop waits; any thread fires. A fire with nobody
-// waiting is kept (once), so "register, check the condition, wait" loses no wake-up. fire() may come after the Signal's
-// death: the shared state takes it.
+// A Signal belongs to the loop it was made on. One coroutine of that loop waits; any thread fires.
+// A fire with nobody waiting is kept (once), so "register, check the condition, wait" loses no
+// wake-up. fire() may come after the Signal's death: the shared state takes it.
 #pragma once
 #include <atomic>
 #include <exception>
@@ -37,7 +37,8 @@ private:
     std::shared_ptr<State> state_;
 };
 
-// A copyable handle that can only fire: what a waiter leaves in somebody's list. Firing for a dead Signal does nothing.
+// A copyable handle that can only fire: what a waiter leaves in somebody's list. Firing for a dead
+// Signal does nothing.
 class Firing {
 public:
     explicit Firing(const Signal&);

@@ -1,8 +1,9 @@
 // async/task.h: the coroutine type of weir.
 //
-// A Task runs on the loop it was spawned on or awaited from, and never on another. It does nothing until it is awaited or
-// handed to Scope::spawn(). Rules (CONTRIBUTING.md): parameters by value or documented to outlive; no capturing lambda is a
-// coroutine unless Scope::spawn() stores it; the only co_spawn stands in async/scope.cc.
+// A Task runs on the loop it was spawned on or awaited from, and never on another. It does nothing
+// until it is awaited or handed to Scope::spawn(). Rules (CONTRIBUTING.md): parameters by value or
+// documented to outlive; no capturing lambda is a coroutine unless Scope::spawn() stores it; the
+// only co_spawn stands in async/scope.cc.
 #pragma once
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>

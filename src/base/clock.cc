@@ -20,7 +20,7 @@ Clock& system_clock() {
 WallTime ManualClock::wall() const {
     // An arbitrary, fixed day (2026-01-01) plus the time that was let pass.
     constexpr std::chrono::microseconds kStart{1'767'225'600'000'000};
-    return WallTime(kStart + std::chrono::duration_cast<std::chrono::microseconds>(
-                                 Duration(now_ns_.load())));
+    return WallTime(
+        kStart + std::chrono::duration_cast<std::chrono::microseconds>(Duration(now_ns_.load())));
 }
 }  // namespace weir

@@ -1,7 +1,8 @@
 // base/failure.h: the one exception type of weir.
 //
-// Expected outcomes (absent, not modified, full) are values. A Failure ends the request or the fetch it was thrown in; the
-// one table that maps a Kind to an HTTP status and an OCI error code is registry/errors.cc.
+// Expected outcomes (absent, not modified, full) are values. A Failure ends the request or the
+// fetch it was thrown in; the one table that maps a Kind to an HTTP status and an OCI error code is
+// registry/errors.cc.
 #pragma once
 #include <chrono>
 #include <optional>
@@ -22,20 +23,20 @@ enum class Kind {
     denied,
     unsupported,
     request_invalid,
-    too_large,             // a head, body or manifest over its named limit
+    too_large,  // a head, body or manifest over its named limit
     range_invalid,
     too_many,              // we, or the upstream, ask to come back later
     upstream_unreachable,  // refused, reset, no route, name not found, TLS failure
     upstream_bad,          // an answer that can't be used: 5xx, nonsense, wrong digest, wrong size
     upstream_timeout,
-    upstream_refused,      // 401/403 after a fresh token
-    target_forbidden,      // a realm, redirect or mirror that points where weir must not go
+    upstream_refused,  // 401/403 after a fresh token
+    target_forbidden,  // a realm, redirect or mirror that points where weir must not go
     no_space,
-    overloaded,            // a named limit of weir is reached
+    overloaded,  // a named limit of weir is reached
     draining,
     cancelled,
     config_invalid,
-    io,                    // a local disk or database error
+    io,  // a local disk or database error
     internal,
 };
 

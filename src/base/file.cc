@@ -1,7 +1,7 @@
 #include "base/file.h"
 
-#include <filesystem>
 #include <fmt/format.h>
+#include <filesystem>
 
 #include "base/failure.h"
 

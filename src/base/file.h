@@ -1,8 +1,9 @@
 // base/file.h: the seam between weir and a disk.
 //
-// Everything that weir keeps in files goes through Files, so that the simulator can put a disk under the real cache code
-// that fills up, fails, or forgets after a crash what was never synced. All calls block: they belong on a pool or a
-// transfer thread, never on a serving loop. Errors are Failure{no_space} (ENOSPC, EDQUOT) or Failure{io}.
+// Everything that weir keeps in files goes through Files, so that the simulator can put a disk
+// under the real cache code that fills up, fails, or forgets after a crash what was never synced.
+// All calls block: they belong on a pool or a transfer thread, never on a serving loop. Errors are
+// Failure{no_space} (ENOSPC, EDQUOT) or Failure{io}.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -14,15 +15,16 @@
 
 namespace weir {
 
-// An open file. Any thread; concurrent reads and writes of different bytes are fine. Closed by the destructor.
+// An open file. Any thread; concurrent reads and writes of different bytes are fine. Closed by the
+// destructor.
 class File {
 public:
     virtual ~File() = default;
     // Reads until `into` is full or the file ends; returns the bytes read.
     virtual size_t read_at(uint64_t offset, std::span<std::byte> into) const = 0;
     virtual void write_at(uint64_t offset, std::span<const std::byte> from) = 0;
-    // Reserves `bytes` from the start on the disk (fallocate), so that a disk that is too small says so first. Where the
-    // file system can't, does nothing.
+    // Reserves `bytes` from the start on the disk (fallocate), so that a disk that is too small
+    // says so first. Where the file system can't, does nothing.
     virtual void allocate(uint64_t bytes) = 0;
     // The data is durable when it returns.
     virtual void sync() = 0;
@@ -50,7 +52,8 @@ public:
     virtual void make_directories(const std::string& path) = 0;
     virtual void sync_directory(const std::string& path) = 0;
     virtual DiskSpace space(const std::string& path) = 0;
-    // Names in a directory. For the explicit verbs (rebuild, scrub) only: nothing on a start or a pull lists.
+    // Names in a directory. For the explicit verbs (rebuild, scrub) only: nothing on a start or a
+    // pull lists.
     virtual std::vector<std::string> list(const std::string& path) = 0;
 };
 

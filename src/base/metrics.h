@@ -1,7 +1,7 @@
 // base/metrics.h: what weir counts, for Prometheus.
 //
-// A room resolves its handles once (a static in its own metrics.cc) and increments them without a lock. Labels are of low
-// cardinality: upstream, route, state; never a digest, name or address.
+// A room resolves its handles once (a static in its own metrics.cc) and increments them without a
+// lock. Labels are of low cardinality: upstream, route, state; never a digest, name or address.
 #pragma once
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
@@ -18,8 +18,8 @@ using Counter = prometheus::Counter;
 using Gauge = prometheus::Gauge;
 using Histogram = prometheus::Histogram;
 
-// Same name and labels give the same object, which lives as long as the process. Any thread; takes a lock, so not on a
-// hot path: keep the reference.
+// Same name and labels give the same object, which lives as long as the process. Any thread; takes
+// a lock, so not on a hot path: keep the reference.
 Counter& counter(const std::string& name, const std::string& help, const Labels& = {});
 Gauge& gauge(const std::string& name, const std::string& help, const Labels& = {});
 // Seconds, from 100 us to 60 s.

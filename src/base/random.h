@@ -12,7 +12,8 @@ class Random {
 public:
     virtual uint64_t next() = 0;
     virtual ~Random() = default;
-    // Uniform in [0, bound); bound > 0. The bias of the modulo does not matter for jitter and schedules.
+    // Uniform in [0, bound); bound > 0. The bias of the modulo does not matter for jitter and
+    // schedules.
     uint64_t below(uint64_t bound) { return next() % bound; }
     double unit() { return static_cast<double>(next() >> 11) * 0x1.0p-53; }
 };

@@ -1,9 +1,9 @@
 #include "base/text.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <fmt/format.h>
 
 namespace weir {
 namespace {
@@ -77,7 +77,9 @@ std::optional<std::string> from_base64(std::string_view in) {
     return out;
 }
 
-char ascii_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+char ascii_lower(char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+}
 
 std::string ascii_lower(std::string_view text) {
     std::string out(text);

@@ -45,7 +45,8 @@ inline std::string_view as_text(std::span<const std::byte> bytes) {
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-// Transparent hashing, so that maps keyed by std::string are looked up by string_view without a copy.
+// Transparent hashing, so that maps keyed by std::string are looked up by string_view without a
+// copy.
 struct TextHash {
     using is_transparent = void;
     size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }

@@ -1,8 +1,9 @@
 // client/curl_client.h: HttpClient on libcurl (7.88), multi interface on own threads.
 //
-// Threads: xfer-small for manifests, tokens and HEADs; xfer-bulk-N for blob bodies (Call::bulk), where sinks may write to
-// disk. HTTP/1.1 for bulk. No redirects, no content decoding, http and https only, signals off. The guard is applied in
-// the open-socket callback, on the address that was really resolved.
+// Threads: xfer-small for manifests, tokens and HEADs; xfer-bulk-N for blob bodies (Call::bulk),
+// where sinks may write to disk. HTTP/1.1 for bulk. No redirects, no content decoding, http and
+// https only, signals off. The guard is applied in the open-socket callback, on the address that
+// was really resolved.
 #pragma once
 #include <memory>
 #include <string>
@@ -14,9 +15,10 @@ namespace weir::client {
 
 struct CurlOptions {
     size_t bulk_threads = 1;
-    size_t max_transfers = 512;          // running and queued in curl, a thread; beyond: overloaded
-    size_t bulk_buffer_bytes = 64 * 1024;  // twice as much costs 30 MB for 250 paused transfers, no CPU less
-    size_t max_connections = 256;        // kept by a thread's connection cache
+    size_t max_transfers = 512;  // running and queued in curl, a thread; beyond: overloaded
+    size_t bulk_buffer_bytes =
+        64 * 1024;  // twice as much costs 30 MB for 250 paused transfers, no CPU less
+    size_t max_connections = 256;  // kept by a thread's connection cache
     std::string user_agent = "weir";
     // "host:port:address": names that are known without asking a resolver.
     std::vector<std::string> known_hosts;

@@ -1,7 +1,9 @@
-// client/http_client.h: requests that weir makes: to upstreams, token servers, later S3. Knows nothing of registries.
+// client/http_client.h: requests that weir makes: to upstreams, token servers, later S3. Knows
+// nothing of registries.
 //
-// HttpClient is the seam: the real one is libcurl on transfer threads (curl_client.h), the simulator and unit tests bring
-// their own. Redirects are not followed here (see follow.h, which applies the rules about Authorization and targets).
+// HttpClient is the seam: the real one is libcurl on transfer threads (curl_client.h), the
+// simulator and unit tests bring their own. Redirects are not followed here (see follow.h, which
+// applies the rules about Authorization and targets).
 #pragma once
 #include <chrono>
 #include <cstdint>
@@ -35,8 +37,8 @@ struct ReplyHead {
     std::optional<uint64_t> content_length;
 };
 
-// Which addresses a call may reach, checked when the address is known, after name resolution, so that no name can be
-// turned against us later.
+// Which addresses a call may reach, checked when the address is known, after name resolution, so
+// that no name can be turned against us later.
 struct Guard {
     bool enabled = true;          // false: the operator configured exactly this host
     bool allow_loopback = false;  // the upstream itself is configured on a loopback address
@@ -45,8 +47,9 @@ struct Guard {
 
 struct Tls {
     bool verify = true;
-    std::string ca_file;      // empty: the system's bundle
-    std::string ca_directory; // *.crt concatenated by the caller into ca_file; here only curl's CAPATH
+    std::string ca_file;  // empty: the system's bundle
+    std::string
+        ca_directory;  // *.crt concatenated by the caller into ca_file; here only curl's CAPATH
     std::string client_certificate, client_key;
     bool operator==(const Tls&) const = default;
 };
@@ -62,12 +65,14 @@ struct Timeouts {
 
 enum class BodyAction {
     go_on,
-    pause,  // these bytes were not taken: they come again after resume(). HTTP/1.1 only, where it is TCP's back-pressure
+    pause,  // these bytes were not taken: they come again after resume(). HTTP/1.1 only, where it
+            // is TCP's back-pressure
     stop,   // end the transfer now: ReplyEnd::outcome is stopped
 };
 
-// Receives the answer on a transfer thread. on_head comes once, before any on_data; calls never overlap. After the last
-// call the sink is released; the coroutine that awaits send() resumes afterwards.
+// Receives the answer on a transfer thread. on_head comes once, before any on_data; calls never
+// overlap. After the last call the sink is released; the coroutine that awaits send() resumes
+// afterwards.
 class Sink {
 public:
     virtual ~Sink() = default;
@@ -83,13 +88,14 @@ public:
     virtual void cancel() = 0;
 };
 
-// The body of a request, read on a transfer thread while it is sent. Calls never overlap; a connection that turned out
-// to be dead starts again at 0.
+// The body of a request, read on a transfer thread while it is sent. Calls never overlap; a
+// connection that turned out to be dead starts again at 0.
 class UploadSource {
 public:
     virtual ~UploadSource() = default;
-    // Fills `into` from `offset` on, as far as there are bytes; never asked beyond Call::upload_bytes. An exception, or
-    // no byte where there must be one, ends the call as stopped.
+    // Fills `into` from `offset` on, as far as there are bytes; never asked beyond
+    // Call::upload_bytes. An exception, or no byte where there must be one, ends the call as
+    // stopped.
     virtual size_t read(uint64_t offset, std::span<std::byte> into) = 0;
 };
 
@@ -97,18 +103,20 @@ struct Call {
     std::string method = "GET";
     std::string url;
     std::vector<std::pair<std::string, std::string>> fields;
-    // An "Authorization" value; kept apart so that it is never logged or sent to another host by mistake.
+    // An "Authorization" value; kept apart so that it is never logged or sent to another host by
+    // mistake.
     Secret authorization;
     std::string body;
-    // Instead of `body`: exactly upload_bytes of it are sent. While they are, each read must follow the one before within
-    // Timeouts::stall; Timeouts::response counts from the last one.
+    // Instead of `body`: exactly upload_bytes of it are sent. While they are, each read must follow
+    // the one before within Timeouts::stall; Timeouts::response counts from the last one.
     std::shared_ptr<UploadSource> upload;
     uint64_t upload_bytes = 0;
     Timeouts timeouts;
     Tls tls;
     Guard guard;
-    std::string proxy;   // empty: HTTPS_PROXY, HTTP_PROXY, NO_PROXY of the environment; "none": no proxy
-    bool bulk = false;   // a blob body: runs on xfer-bulk with large buffers
+    std::string
+        proxy;  // empty: HTTPS_PROXY, HTTP_PROXY, NO_PROXY of the environment; "none": no proxy
+    bool bulk = false;                     // a blob body: runs on xfer-bulk with large buffers
     uint64_t max_body_bytes = UINT64_MAX;  // beyond: outcome too_large
     // Called once, before send() suspends, with a handle to the running transfer.
     std::function<void(std::shared_ptr<TransferHandle>)> started;
@@ -124,7 +132,7 @@ enum class End {
     stalled,      // too slow after the head
     cut,          // ended before Content-Length, or a reset after the head
     too_large,
-    protocol,     // not HTTP, or broken
+    protocol,  // not HTTP, or broken
 };
 const char* end_name(End);
 
@@ -139,7 +147,8 @@ struct ReplyEnd {
 class HttpClient {
 public:
     virtual ~HttpClient() = default;
-    // From any loop. Never throws for what the network does: that is ReplyEnd::end. sink may be null (the body is dropped).
+    // From any loop. Never throws for what the network does: that is ReplyEnd::end. sink may be
+    // null (the body is dropped).
     virtual Task<ReplyEnd> send(Call, std::shared_ptr<Sink>) = 0;
 };
 

@@ -1,7 +1,7 @@
 // crypto/hasher.h: the incremental sum of a blob (OpenSSL).
 //
-// One thread at a time. Copyable: a copy goes on from the same state. Costs about 0.6 s a GiB where the processor has
-// SHA instructions, so never on a serving loop for more than a manifest.
+// One thread at a time. Copyable: a copy goes on from the same state. Costs about 0.6 s a GiB where
+// the processor has SHA instructions, so never on a serving loop for more than a manifest.
 #pragma once
 #include <memory>
 #include <span>

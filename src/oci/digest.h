@@ -1,6 +1,7 @@
 // oci/digest.h: the name of a blob, and the only trust decision in the program.
 //
-// image-spec, descriptor.md, "Digests". sha256 and sha512 are known; any other algorithm is refused. Pure values.
+// image-spec, descriptor.md, "Digests". sha256 and sha512 are known; any other algorithm is
+// refused. Pure values.
 #pragma once
 #include <array>
 #include <compare>
@@ -20,7 +21,8 @@ public:
 
     Digest() = default;  // sha256 of nothing known: all zero; only as a placeholder
 
-    // "sha256:" and 64 or "sha512:" and 128 lower-case hexadecimal digits; anything else is nullopt.
+    // "sha256:" and 64 or "sha512:" and 128 lower-case hexadecimal digits; anything else is
+    // nullopt.
     static std::optional<Digest> parse(std::string_view);
     // The raw sum, 32 or 64 bytes.
     static Digest from_sum(Algorithm, std::span<const std::byte> sum);

@@ -5,5 +5,6 @@
 
 namespace weir::oci {
 // `detail_json` is raw JSON or empty. `message` is escaped.
-std::string error_body(std::string_view code, std::string_view message, std::string_view detail_json = {});
+std::string error_body(std::string_view code, std::string_view message,
+                       std::string_view detail_json = {});
 }  // namespace weir::oci

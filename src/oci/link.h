@@ -6,9 +6,11 @@
 #include <vector>
 
 namespace weir::oci {
-// The target of rel="next", relative or absolute as the upstream wrote it; nullopt when there is none.
+// The target of rel="next", relative or absolute as the upstream wrote it; nullopt when there is
+// none.
 std::optional<std::string> next_link(std::string_view header);
-// The raw query of a target ("" when it has none): "https://h/v2/x/tags/list?n=2&last=b" -> "n=2&last=b"
+// The raw query of a target ("" when it has none): "https://h/v2/x/tags/list?n=2&last=b" ->
+// "n=2&last=b"
 std::string link_query(std::string_view target);
 // Value of one query parameter, percent-decoded; nullopt when absent or broken.
 std::optional<std::string> query_parameter(std::string_view query, std::string_view name);

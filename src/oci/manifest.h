@@ -1,6 +1,8 @@
-// oci/manifest.h: what weir needs to know of a manifest or index: its media type and what it refers to.
+// oci/manifest.h: what weir needs to know of a manifest or index: its media type and what it refers
+// to.
 //
-// The bytes are never changed; this only reads them. Limits are those of the caller (bytes) and kMaxReferences.
+// The bytes are never changed; this only reads them. Limits are those of the caller (bytes) and
+// kMaxReferences.
 #pragma once
 #include <cstdint>
 #include <expected>
@@ -16,8 +18,10 @@ inline constexpr size_t kMaxReferences = 4096;  // layers of a manifest or child
 
 inline constexpr std::string_view kOciManifest = "application/vnd.oci.image.manifest.v1+json";
 inline constexpr std::string_view kOciIndex = "application/vnd.oci.image.index.v1+json";
-inline constexpr std::string_view kDockerManifest = "application/vnd.docker.distribution.manifest.v2+json";
-inline constexpr std::string_view kDockerList = "application/vnd.docker.distribution.manifest.list.v2+json";
+inline constexpr std::string_view kDockerManifest =
+    "application/vnd.docker.distribution.manifest.v2+json";
+inline constexpr std::string_view kDockerList =
+    "application/vnd.docker.distribution.manifest.list.v2+json";
 inline constexpr std::string_view kOciArtifact = "application/vnd.oci.artifact.manifest.v1+json";
 // Every manifest type weir takes, as one Accept value for upstreams.
 extern const std::string_view kAcceptAllManifests;
@@ -31,17 +35,20 @@ struct Descriptor {
 };
 
 struct Manifest {
-    std::string media_type;          // from the document, else from what the document looks like
+    std::string media_type;  // from the document, else from what the document looks like
     bool is_index = false;
-    std::vector<Descriptor> blobs;     // config and layers; empty for an index
-    std::vector<Descriptor> manifests; // children of an index
-    std::vector<Descriptor> subject;   // none or one
-    std::string artifact_type;         // else the config's media type (distribution-spec 1.1, "Listing Referrers")
+    std::vector<Descriptor> blobs;      // config and layers; empty for an index
+    std::vector<Descriptor> manifests;  // children of an index
+    std::vector<Descriptor> subject;    // none or one
+    std::string
+        artifact_type;  // else the config's media type (distribution-spec 1.1, "Listing Referrers")
 };
 
-// `content_type` is what the upstream said (without parameters), or empty. Docker's schema 1 and what isn't a JSON object
-// are errors, told in words. Descriptors with a digest weir can't check are left out of the lists, not refused.
-std::expected<Manifest, std::string> parse_manifest(std::string_view bytes, std::string_view content_type);
+// `content_type` is what the upstream said (without parameters), or empty. Docker's schema 1 and
+// what isn't a JSON object are errors, told in words. Descriptors with a digest weir can't check
+// are left out of the lists, not refused.
+std::expected<Manifest, std::string> parse_manifest(std::string_view bytes,
+                                                    std::string_view content_type);
 
 // "application/json; charset=utf-8" -> "application/json"
 std::string_view media_type_without_parameters(std::string_view);

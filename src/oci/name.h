@@ -1,4 +1,5 @@
-// oci/name.h: repository names and references as the distribution specification spells them (1.1, "Pulling manifests").
+// oci/name.h: repository names and references as the distribution specification spells them (1.1,
+// "Pulling manifests").
 #pragma once
 #include <optional>
 #include <string>
@@ -16,8 +17,8 @@ inline constexpr size_t kMaxTagBytes = 128;
 bool valid_name(std::string_view);
 // [a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}
 bool valid_tag(std::string_view);
-// cosign's mutable tags: sha256-<64 hex> with or without .sig, .att, .sbom; also sha512-<64 hex>. Their answers change
-// soon after a "not found", so they are remembered only for seconds.
+// cosign's mutable tags: sha256-<64 hex> with or without .sig, .att, .sbom; also sha512-<64 hex>.
+// Their answers change soon after a "not found", so they are remembered only for seconds.
 bool is_signature_tag(std::string_view);
 
 // A tag or a digest.
@@ -36,8 +37,8 @@ private:
     std::variant<Digest, std::string> value_;
 };
 
-// The fallback tag of the referrers of a digest (distribution-spec 1.1, "Referrers Tag Schema"): algorithm cut to 32 and
-// encoded part cut to 64 characters.
+// The fallback tag of the referrers of a digest (distribution-spec 1.1, "Referrers Tag Schema"):
+// algorithm cut to 32 and encoded part cut to 64 characters.
 std::string referrers_tag(const Digest&);
 
 }  // namespace weir::oci

@@ -1,8 +1,9 @@
 // s3/bucket.h: one bucket, and the verbs weir needs of it. AWS's rules; works with its imitators.
 //
-// Expected outcomes are values (Outcome); what S3 does is never an exception. Retries with jitter on 5xx, SlowDown and
-// lost connections happen inside the deadline; a skewed clock is adopted from the Date of the refusal. Nothing lists but
-// list(), which only explicit verbs call. A region that the service names is adopted too. Any loop.
+// Expected outcomes are values (Outcome); what S3 does is never an exception. Retries with jitter
+// on 5xx, SlowDown and lost connections happen inside the deadline; a skewed clock is adopted from
+// the Date of the refusal. Nothing lists but list(), which only explicit verbs call. A region that
+// the service names is adopted too. Any loop.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -25,15 +26,15 @@ namespace weir::s3 {
 struct BucketOptions {
     std::string region = "us-east-1";
     std::string bucket;
-    std::string endpoint;        // "https://s3.lab:9000"; empty: AWS's of the region
-    bool path_style = false;     // zot: true when a regionendpoint is given and forcepathstyle isn't
-    bool secure = true;          // for an endpoint without a scheme
-    std::string prefix;          // rootdirectory without its slashes, or empty
+    std::string endpoint;     // "https://s3.lab:9000"; empty: AWS's of the region
+    bool path_style = false;  // zot: true when a regionendpoint is given and forcepathstyle isn't
+    bool secure = true;       // for an endpoint without a scheme
+    std::string prefix;       // rootdirectory without its slashes, or empty
     std::string storage_class;
     bool encrypt = false;
     std::string kms_key_id;
-    uint64_t part_bytes = 16ull << 20;         // chunksize; at least 5 MiB
-    uint64_t single_put_bytes = 64ull << 20;   // larger objects go up in parts
+    uint64_t part_bytes = 16ull << 20;        // chunksize; at least 5 MiB
+    uint64_t single_put_bytes = 64ull << 20;  // larger objects go up in parts
     size_t parallel_parts = 4;
     client::Tls tls;
     client::Timeouts timeouts;
@@ -57,9 +58,10 @@ struct HeadResult : Result {
     uint64_t size = 0;
 };
 struct GetResult : Result {
-    uint64_t bytes = 0;   // that reached the sink
-    bool cut = false;     // the head was good and the body ended early or stalled: the rest can be asked for
-    bool stopped = false; // by the sink, or by the handle after the head
+    uint64_t bytes = 0;  // that reached the sink
+    bool cut =
+        false;  // the head was good and the body ended early or stalled: the rest can be asked for
+    bool stopped = false;  // by the sink, or by the handle after the head
 };
 struct Object {
     std::string key;  // without the prefix
@@ -75,34 +77,41 @@ inline constexpr size_t kMaxRemoved = 1000;
 
 class Bucket {
 public:
-    // Files are hashed on the pool. Failure{config_invalid} for an endpoint or bucket that can't be one.
+    // Files are hashed on the pool. Failure{config_invalid} for an endpoint or bucket that can't be
+    // one.
     Bucket(BucketOptions, client::HttpClient&, CredentialChain&, Pool&, Clock&, Random&);
     ~Bucket();
 
-    // `absent` is asked for twice, since the 404 of a HEAD doesn't say whether it is of the key or of the bucket.
+    // `absent` is asked for twice, since the 404 of a HEAD doesn't say whether it is of the key or
+    // of the bucket.
     Task<HeadResult> head(std::string key, TimePoint deadline);
-    // [first, last] (inclusive; absent: to the end). The sink sees status 200 for the whole or 206 with its fields, of
-    // the range that was asked for; an exception of it is `stopped`. What ends after the head is not tried again.
-    // `started` gets one handle for all tries, before the first.
+    // [first, last] (inclusive; absent: to the end). The sink sees status 200 for the whole or 206
+    // with its fields, of the range that was asked for; an exception of it is `stopped`. What ends
+    // after the head is not tried again. `started` gets one handle for all tries, before the first.
     Task<GetResult> get(std::string key, uint64_t first, std::optional<uint64_t> last,
                         std::shared_ptr<client::Sink> sink,
                         std::function<void(std::shared_ptr<client::TransferHandle>)> started,
                         TimePoint head_deadline);
-    // The whole file, single PUT or parts by size. `sha256_hex` of the whole is the signed payload hash of a single PUT
-    // ("" when the digest is another algorithm: hashed while reading). A failed multipart upload is aborted.
-    // `upload_id` is told as soon as S3 gives it, to be kept in a row: a crash then leaves something to abort().
-    Task<Result> put(std::string key, std::shared_ptr<const File> file, uint64_t size, std::string sha256_hex,
-                     std::function<void(std::string upload_id)> started, TimePoint deadline);
+    // The whole file, single PUT or parts by size. `sha256_hex` of the whole is the signed payload
+    // hash of a single PUT
+    // ("" when the digest is another algorithm: hashed while reading). A failed multipart upload is
+    // aborted. `upload_id` is told as soon as S3 gives it, to be kept in a row: a crash then leaves
+    // something to abort().
+    Task<Result> put(std::string key, std::shared_ptr<const File> file, uint64_t size,
+                     std::string sha256_hex, std::function<void(std::string upload_id)> started,
+                     TimePoint deadline);
     // A small object from memory (with Content-MD5 and payload hash).
     Task<Result> put_text(std::string key, std::string text, TimePoint deadline);
     Task<Result> abort(std::string key, std::string upload_id, TimePoint deadline);
     Task<Result> remove(std::string key, TimePoint deadline);
-    // Up to kMaxRemoved keys in one request; a key that wasn't there counts as removed. `failed` gets those that were
-    // not, all when the outcome isn't ok.
-    Task<Result> remove_many(std::vector<std::string> keys, std::vector<std::string>* failed, TimePoint deadline);
+    // Up to kMaxRemoved keys in one request; a key that wasn't there counts as removed. `failed`
+    // gets those that were not, all when the outcome isn't ok.
+    Task<Result> remove_many(std::vector<std::string> keys, std::vector<std::string>* failed,
+                             TimePoint deadline);
     Task<ListResult> list(std::string key_prefix, std::string continuation, TimePoint deadline);
     // A URL that serves the object to anyone for `valid`. Waits only for credentials.
-    Task<std::optional<std::string>> presigned_get(std::string key, std::chrono::seconds valid, TimePoint deadline);
+    Task<std::optional<std::string>> presigned_get(std::string key, std::chrono::seconds valid,
+                                                   TimePoint deadline);
 
     const BucketOptions& options() const;
 

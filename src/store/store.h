@@ -36,8 +36,8 @@ public:
                                                  std::optional<uint64_t> size) = 0;
     // The staging file of a former process; nullptr when it is gone.
     virtual Task<std::shared_ptr<Staging>> reopen(oci::Digest, uint64_t generation) = 0;
-    // Makes a blob that was committed, but never noted in the database, a staging file again; nullptr
-    // when there is none. Never of a blob that has a row.
+    // Makes a blob that was committed, but never noted in the database, a staging file again;
+    // nullptr when there is none. Never of a blob that has a row.
     virtual Task<std::shared_ptr<Staging>> take_back(oci::Digest, uint64_t generation) = 0;
     // The caller has verified the digest. Atomic and, if the store was opened with `commit`
     // durability, on disk when it returns. The staging's File stays readable.

@@ -1,8 +1,10 @@
-// upstream/upstream.h: one registry that weir fetches from, with its mirrors, tokens, limits and moods.
+// upstream/upstream.h: one registry that weir fetches from, with its mirrors, tokens, limits and
+// moods.
 //
-// An Upstream is asked by digest or tag in its own repository names and answers in Outcomes: what a network or a registry
-// does is never an exception. It keeps: a token cache (by realm, service, scope, credential), a circuit breaker and a
-// "come back later" per mirror, the rate-limit budget, and a cap on requests at once. Any loop.
+// An Upstream is asked by digest or tag in its own repository names and answers in Outcomes: what a
+// network or a registry does is never an exception. It keeps: a token cache (by realm, service,
+// scope, credential), a circuit breaker and a "come back later" per mirror, the rate-limit budget,
+// and a cap on requests at once. Any loop.
 #pragma once
 #include <chrono>
 #include <cstdint>
@@ -30,13 +32,16 @@ enum class Outcome {
     failed,       // 5xx, or an answer that makes no sense
     unreachable,  // no connection, TLS failure, breaker open
     timeout,
-    forbidden,    // a realm or redirect to an address that is not allowed
-    offline,      // the operator switched it off
+    forbidden,  // a realm or redirect to an address that is not allowed
+    offline,    // the operator switched it off
     too_large,
 };
 const char* outcome_name(Outcome);
-// "no answer": the upstream's state is unknown; stale copies stand, nothing is evicted, shadowed or remembered as missing.
-inline bool is_no_answer(Outcome outcome) { return outcome != Outcome::ok && outcome != Outcome::not_found; }
+// "no answer": the upstream's state is unknown; stale copies stand, nothing is evicted, shadowed or
+// remembered as missing.
+inline bool is_no_answer(Outcome outcome) {
+    return outcome != Outcome::ok && outcome != Outcome::not_found;
+}
 
 struct Answer {
     Outcome outcome = Outcome::ok;
@@ -46,8 +51,8 @@ struct Answer {
 };
 
 struct ManifestAnswer : Answer {
-    std::string bytes;       // empty for HEAD
-    std::string media_type;  // without parameters
+    std::string bytes;                  // empty for HEAD
+    std::string media_type;             // without parameters
     std::optional<oci::Digest> digest;  // Docker-Content-Digest, when given and well-formed
     uint64_t size = 0;
 };
@@ -81,8 +86,8 @@ public:
 struct BlobRange {
     uint64_t first = 0;
     std::optional<uint64_t> last;  // inclusive
-    // > 0: the last so many bytes, whatever the size is ("bytes=-n"); first and last are then ignored. An upstream that
-    // ignores ranges answers with the whole from 0.
+    // > 0: the last so many bytes, whatever the size is ("bytes=-n"); first and last are then
+    // ignored. An upstream that ignores ranges answers with the whole from 0.
     uint64_t suffix = 0;
 };
 
@@ -91,26 +96,29 @@ enum class TransferEnd {
     stopped,   // the sink or the handle ended it
     cut,       // ended early; the rest can be asked for again
     stalled,
-    none,      // no body came: see outcome
+    none,  // no body came: see outcome
 };
 
 struct BlobAnswer : Answer {
     TransferEnd end = TransferEnd::none;
     uint64_t bytes = 0;
-    // The range begins at or beyond the blob's end (416): no body came, but its size. Outcome::ok, TransferEnd::none.
+    // The range begins at or beyond the blob's end (416): no body came, but its size. Outcome::ok,
+    // TransferEnd::none.
     std::optional<uint64_t> beyond;
 };
 
-// user/password or a bearer token, for a repository of this upstream; nullopt: anonymous. Called often; must be cheap.
+// user/password or a bearer token, for a repository of this upstream; nullopt: anonymous. Called
+// often; must be cheap.
 struct Credential {
     std::string username;
     Secret password;
-    // With a username: an identity token, exchanged for others by OAuth2. Without: a bearer token, sent as it is.
+    // With a username: an identity token, exchanged for others by OAuth2. Without: a bearer token,
+    // sent as it is.
     Secret token;
     bool operator==(const Credential&) const = default;
 };
-using Credentials =
-    std::function<std::optional<Credential>(std::string_view host_port, std::string_view repository)>;
+using Credentials = std::function<std::optional<Credential>(std::string_view host_port,
+                                                            std::string_view repository)>;
 
 struct Mirror {
     std::string url;  // "https://registry-1.docker.io", no trailing slash, may have a path
@@ -118,29 +126,32 @@ struct Mirror {
 };
 
 struct Options {
-    std::string name;  // as in logs, metrics and TagRow::upstream: "docker.io"
+    std::string name;             // as in logs, metrics and TagRow::upstream: "docker.io"
     std::vector<Mirror> mirrors;  // tried in order; the same content
     bool offline = false;
-    bool use_head = true;  // false: revalidation uses GET (for upstreams that count HEAD or lack it)
+    bool use_head =
+        true;  // false: revalidation uses GET (for upstreams that count HEAD or lack it)
     uint32_t max_retries = 0;
     std::chrono::milliseconds retry_delay{0};
     std::chrono::milliseconds max_retry_delay{0};  // >= retry_delay: exponential
-    size_t max_concurrent = 64;   // requests at once, blobs included
+    size_t max_concurrent = 64;                    // requests at once, blobs included
     size_t max_queued = 1024;
     client::Timeouts timeouts;
     uint64_t max_manifest_bytes = 4 << 20;
     uint64_t max_list_bytes = 16 << 20;
-    uint32_t breaker_failures = 5;  // in a row, per mirror
+    uint32_t breaker_failures = 5;                  // in a row, per mirror
     std::chrono::milliseconds breaker_open{5'000};  // doubles up to 60 s while probes fail
-    std::vector<std::string> trusted_hosts;  // realms and redirects may also point here (host or host:port)
+    std::vector<std::string>
+        trusted_hosts;  // realms and redirects may also point here (host or host:port)
     std::string proxy;
 };
 
 // A snapshot for the status page and metrics.
 struct Status {
     std::string name;
-    std::vector<std::pair<std::string, std::string>> mirrors;  // host, "closed" | "open" | "probing" | "later"
-    std::optional<int64_t> limit, remaining;                   // ratelimit-* headers
+    std::vector<std::pair<std::string, std::string>>
+        mirrors;                              // host, "closed" | "open" | "probing" | "later"
+    std::optional<int64_t> limit, remaining;  // ratelimit-* headers
     size_t in_use = 0, waiting = 0;
 };
 
@@ -152,20 +163,23 @@ public:
     const std::string& name() const;
     const Options& options() const;
 
-    // GET or HEAD <repository>/manifests/<reference>, over the mirrors in order, with retries inside the deadline.
-    Task<ManifestAnswer> manifest(std::string repository, oci::Reference reference, bool head, TimePoint deadline);
+    // GET or HEAD <repository>/manifests/<reference>, over the mirrors in order, with retries
+    // inside the deadline.
+    Task<ManifestAnswer> manifest(std::string repository, oci::Reference reference, bool head,
+                                  TimePoint deadline);
     Task<BlobHeadAnswer> blob_head(std::string repository, oci::Digest digest, TimePoint deadline);
-    // `reference` is empty for tags. A referrers API that is missing (404) is Outcome::not_found: the caller falls back.
-    Task<ListAnswer> list(std::string repository, ListKind kind, std::string reference, std::string query,
-                          TimePoint deadline);
+    // `reference` is empty for tags. A referrers API that is missing (404) is Outcome::not_found:
+    // the caller falls back.
+    Task<ListAnswer> list(std::string repository, ListKind kind, std::string reference,
+                          std::string query, TimePoint deadline);
 
-    // One attempt at one mirror (index < mirrors()); the caller, a Fetch, decides what follows a break. `started` gets the
-    // handle of each transfer that brings body bytes.
+    // One attempt at one mirror (index < mirrors()); the caller, a Fetch, decides what follows a
+    // break. `started` gets the handle of each transfer that brings body bytes.
     size_t mirrors() const;
     // false while its breaker is open or it asked for peace: try another one first.
     bool usable(size_t mirror) const;
-    Task<BlobAnswer> blob(size_t mirror, std::string repository, oci::Digest digest, BlobRange range,
-                          std::shared_ptr<BlobSink> sink,
+    Task<BlobAnswer> blob(size_t mirror, std::string repository, oci::Digest digest,
+                          BlobRange range, std::shared_ptr<BlobSink> sink,
                           std::function<void(std::shared_ptr<client::TransferHandle>)> started,
                           TimePoint head_deadline);
     // The bytes it gave were wrong; counts against the mirror.

@@ -1,6 +1,7 @@
 #include "app/signals.h"
 
 #include <gtest/gtest.h>
+#include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -11,11 +12,11 @@ namespace {
 
 TEST(Signals, are_waited_for_in_the_main_thread) {
     Signals signals;
-    kill(getpid(), SIGHUP);
+    pthread_kill(pthread_self(), SIGHUP);
     EXPECT_EQ(signals.wait(), Wake::hangup);
-    kill(getpid(), SIGTERM);
+    pthread_kill(pthread_self(), SIGTERM);
     EXPECT_EQ(signals.wait(), Wake::terminate);
-    kill(getpid(), SIGINT);
+    pthread_kill(pthread_self(), SIGINT);
     EXPECT_EQ(signals.wait(), Wake::terminate);
 }
 
