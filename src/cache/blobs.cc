@@ -29,7 +29,7 @@ Blobs::Blobs(const Options& options, meta::Metadata& metadata, store::Store& sto
       permits_(options.max_fetches, options.max_queued_fetches),
       context_{options, metadata, store, space, pool, clock, random, scope, permits_, bad_origins_},
       table_(context_),
-      relays_(options, scope, pool, clock),
+      relays_(options, scope, pool, clock, table_),
       proofs_(scope),
       asked_once_(options.index_entries) {
     context_.lose = [&metadata](const oci::Digest& digest, uint64_t generation) {

@@ -244,8 +244,8 @@ Task<> Collector::sweep_blobs(Pass& pass) {
             if (dry) continue;
             if (blobs_) blobs_->forget(blob.digest);
             if (blob.generation == 0) continue;
-            co_await store_.erase(blob.digest, blob.generation);
             if (space_) space_->release(blob.size);
+            co_await store_.erase(blob.digest, blob.generation);
         }
         if (!next) co_return;
         after = next;

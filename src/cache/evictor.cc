@@ -130,8 +130,9 @@ Task<uint64_t> Evictor::evict(Goal goal) {
             const bool gone = co_await pool_.run([this, victim] { return upkeep_.evict(victim); });
             if (!gone) continue;
             blobs_.forget(victim.digest);
-            co_await store_.erase(victim.digest, victim.generation);
+            // Without its row it counts no more, whether or not its file can be removed now.
             space_.release(victim.size);
+            co_await store_.erase(victim.digest, victim.generation);
             freed += victim.size;
             ++taken;
             blobs_total.Increment();
@@ -151,13 +152,9 @@ Task<uint64_t> Evictor::drop_left_overs(uint64_t bytes) {
     const auto rows = co_await pool_.run([this] { return metadata_.stagings(kLeftOverPage); });
     for (const auto& row : rows) {
         if (freed >= bytes) break;
-        // One that is being filled, or was a moment ago and may be taken up right now, stays.
-        if (blobs_.fetches().find(row.digest)) continue;
+        // One that was being filled a moment ago may be taken up soon.
         if (clock_.wall() - row.updated < kLeftOverAge) continue;
-        co_await pool_.run([this, row] { metadata_.remove_staging(row.digest); });
-        co_await store_.discard_left_over(row.digest, row.generation);
-        space_.release(row.extents.total());
-        freed += row.extents.total();
+        freed += co_await blobs_.fetches().drop_left_over(row.digest);
     }
     co_return freed;
 }

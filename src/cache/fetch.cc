@@ -66,6 +66,11 @@ bool Fetch::want(const std::vector<WantedRange>& wanted, const Origins& origins)
     return true;
 }
 
+void Fetch::close() {
+    std::lock_guard lock(mutex_);
+    state_ = State::parked;
+}
+
 Task<uint64_t> Fetch::head(TimePoint deadline) {
     Signal signal;
     for (;;) {

@@ -80,6 +80,9 @@ public:
     // Runs the driver in the context's scope on the current loop; `ended` is called once, when
     // nothing is left to do.
     void start(std::function<void()> ended);
+    // Takes no wishes: it only sweep()s.
+    void close();
+    Task<uint64_t> sweep(std::function<void()> ended);
     // Ends it: waiters fail with `why`, what has arrived is recorded. Any thread.
     void cancel(const Failure& why);
     // Until the driver has ended.
@@ -127,6 +130,7 @@ private:
 
     // fetch_drive.cc, fetch_segments.cc, fetch_end.cc
     Task<> drive();
+    void conclude();
     Task<> fill();
     Task<> settle();
     TimePoint patience() const;

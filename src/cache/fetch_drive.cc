@@ -57,7 +57,11 @@ Task<> Fetch::drive() {
     stop_segments();
     co_await settle();
     if (broken) co_await salvage();
-    // Out of the table first: whoever comes from now on starts anew and waits for this end.
+    conclude();
+}
+
+// Out of the table first: whoever comes from now on starts anew.
+void Fetch::conclude() {
     ended_();
     std::vector<Firing> joiners;
     {

@@ -168,6 +168,32 @@ Task<> Fetch::drop_file() {
     count_space_locked(0);
 }
 
+// Instead of start(): drops what an earlier fetch left. Those who want the blob meanwhile start a
+// fetch of their own, which waits for this one's end as for any other's.
+Task<uint64_t> Fetch::sweep(std::function<void()> ended) {
+    ended_ = std::move(ended);
+    uint64_t freed = 0;
+    std::exception_ptr error;
+    try {
+        auto& metadata = context_.metadata;
+        const auto digest = digest_;
+        const auto row = co_await context_.pool.run(
+            [&metadata, digest] { return metadata.find_staging(digest); });
+        if (row) {
+            // The file first, as in drop_file().
+            co_await context_.store.discard_left_over(digest, row->generation);
+            co_await context_.pool.run([&metadata, digest] { metadata.remove_staging(digest); });
+            freed = row->extents.total();
+            context_.space.release(freed);
+        }
+    } catch (...) {
+        error = std::current_exception();
+    }
+    conclude();
+    if (error) std::rethrow_exception(error);
+    co_return freed;
+}
+
 // After the disk or the database failed: keeps what can be kept, and what counts as used is again
 // what the database knows.
 Task<> Fetch::salvage() {

@@ -33,6 +33,18 @@ std::shared_ptr<Fetch> FetchTable::find(const oci::Digest& digest) const {
     return at == fetches_.end() ? nullptr : at->second;
 }
 
+Task<uint64_t> FetchTable::drop_left_over(oci::Digest digest) {
+    std::shared_ptr<Fetch> sweeper;
+    {
+        std::lock_guard lock(mutex_);
+        if (stopped_ || fetches_.contains(digest)) co_return 0;
+        sweeper = std::make_shared<Fetch>(context_, digest, nullptr);
+        sweeper->close();
+        fetches_.emplace(digest, sweeper);
+    }
+    co_return co_await sweeper->sweep([this, digest, raw = sweeper.get()] { ended(digest, raw); });
+}
+
 void FetchTable::ended(const oci::Digest& digest, const Fetch* fetch) {
     std::lock_guard lock(mutex_);
     auto at = fetches_.find(digest);

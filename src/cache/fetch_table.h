@@ -24,6 +24,9 @@ public:
                          const Origins&);
     // The running Fetch, if any.
     std::shared_ptr<Fetch> find(const oci::Digest&) const;
+    // Drops what an earlier fetch left of the digest, unless one runs; gives how many bytes that
+    // were. One that is wanted meanwhile begins after it.
+    Task<uint64_t> drop_left_over(oci::Digest);
     // Cancels all and waits for their ends.
     Task<> stop();
     size_t size() const;

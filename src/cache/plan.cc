@@ -61,8 +61,10 @@ std::optional<Fetch::Plan> Fetch::plan_blind_locked() const {
         plan.range.suffix = std::max(spec.last.value_or(0), context_.options.chunk_bytes);
         return plan;
     }
-    plan.range.first = align_down(*spec.first);
+    plan.range.first = have_.end_from(align_down(*spec.first));
     if (spec.last && *spec.last < UINT64_MAX) plan.limit = align_up(*spec.last + 1);
+    // All of it is here but the size of the whole, which comes with any other byte.
+    if (plan.limit <= plan.range.first) plan.limit = align_up(plan.range.first + 1);
     return plan;
 }
 

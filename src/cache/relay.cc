@@ -42,6 +42,7 @@ public:
         cursor_ = head.first;
         const bool other_size =
             request_.size && head.whole_size && *head.whole_size != *request_.size;
+        contradicted_ = contradicted_ || other_size;
         if (closed_ || head.first > position_ || other_size) return BodyAction::stop;
         return BodyAction::go_on;
     }
@@ -151,6 +152,11 @@ public:
         return closed_ || done_ || error_;
     }
     uint64_t end() const { return end_; }
+    // An origin says another size than the request was made with.
+    bool contradicted() const {
+        std::lock_guard lock(mutex_);
+        return contradicted_;
+    }
 
 private:
     void end_locked() {
@@ -172,7 +178,7 @@ private:
     uint64_t cursor_ = 0;
     bool verify_ = false;
     crypto::Hasher hasher_;
-    bool paused_ = false, closed_ = false, done_ = false;
+    bool paused_ = false, closed_ = false, done_ = false, contradicted_ = false;
     std::exception_ptr error_;
     std::shared_ptr<client::TransferHandle> handle_;
     std::optional<Firing> reader_;
@@ -270,6 +276,8 @@ private:
             if (!pipe->over())
                 pipe->fail(std::make_exception_ptr(verdict.failure(
                     Kind::blob_unknown, fmt::format("blob {}", pipe->request().digest.text()))));
+            // That size came with the left-over of a fetch: what it is worth nobody knows.
+            if (pipe->contradicted()) co_await relays.table_.drop_left_over(pipe->request().digest);
         } catch (...) {
             pipe->fail(std::current_exception());
         }
@@ -282,11 +290,12 @@ private:
     bool gone_ = false;
 };
 
-Relays::Relays(const Options& options, Scope& scope, Pool& pool, Clock& clock)
+Relays::Relays(const Options& options, Scope& scope, Pool& pool, Clock& clock, FetchTable& table)
     : options_(options),
       scope_(scope),
       pool_(pool),
       clock_(clock),
+      table_(table),
       permits_(options.max_relays, options.max_relays) {}
 
 std::unique_ptr<BlobReader> Relays::open(RelayRequest request) {

@@ -15,6 +15,7 @@
 #include "async/scope.h"
 #include "async/semaphore.h"
 #include "cache/cache.h"
+#include "cache/fetch_table.h"
 #include "cache/origin.h"
 
 namespace weir::cache {
@@ -34,7 +35,7 @@ class Pipe;
 
 class Relays {
 public:
-    Relays(const Options&, Scope&, Pool&, Clock&);
+    Relays(const Options&, Scope&, Pool&, Clock&, FetchTable&);
     std::unique_ptr<BlobReader> open(RelayRequest);
     // Fails all, and those to come: Failure{draining}.
     void stop();
@@ -46,6 +47,7 @@ private:
     Scope& scope_;
     Pool& pool_;
     Clock& clock_;
+    FetchTable& table_;
     Semaphore permits_;
     std::mutex mutex_;
     bool stopped_ = false;
