@@ -19,7 +19,7 @@ Machine::Machine(MachineOptions options, LoopGroup& loops, Internet& internet)
       pool_(loops[0], options_.chance ? &pool_random_ : nullptr, options_.longest_job),
       http_(loops[0], internet),
       files_(options_.seed ^ 0x6469736b),
-      metadata_(meta::open_sqlite({.path = ":memory:"})) {}
+      metadata_(meta::open_sqlite({.path = ":memory:", .clock = &loops[0].clock()})) {}
 
 Machine::~Machine() {
     check(cache_ == nullptr, "a machine is stopped before it goes");
@@ -29,8 +29,11 @@ void Machine::boot() {
     check(cache_ == nullptr, "a machine is off before it boots");
     ++boots_;
     Clock& clock = loops_[0].clock();
-    mortal_ = std::make_unique<MortalMetadata>(*metadata_);
-    mortal_->fails = [this] { return database_fails && database_fails(); };
+    mortal_ = std::make_unique<MortalEngine>(*metadata_);
+    mortal_->evicted = [this](const oci::Digest& digest) {
+        if (on_evicted) on_evicted(digest);
+    };
+    mortal_->fails = [this] { return cache_ != nullptr && database_fails && database_fails(); };
     const auto usage = metadata_->usage();
     space_ = std::make_unique<store::Space>(
         options_.limits, usage.blob_bytes + usage.staging_bytes,
@@ -55,8 +58,14 @@ void Machine::boot() {
             route.candidates.empty() ? "" : fmt::format("r{}", route.candidates.front().first));
         targets_.push_back(std::move(target));
     }
-    cache_ = std::make_unique<cache::Cache>(options_.cache, &loops_, *mortal_, *store_, *space_,
-                                            pool_, clock, random_);
+    auto cache = std::make_unique<cache::Cache>(options_.cache, &loops_, *mortal_, *store_, *space_,
+                                                pool_, clock, random_);
+    if (options_.tiers)
+        cache->start_tiers({.upkeep = mortal_.get(),
+                            .eviction = options_.eviction,
+                            .collector = options_.collector,
+                            .file_system = [this] { return files_.space(kRoot); }});
+    cache_ = std::move(cache);
 }
 
 const cache::TargetPtr& Machine::target(const std::string& local) const {

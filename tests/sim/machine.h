@@ -9,10 +9,10 @@
 
 #include "async/loop.h"
 #include "cache/cache.h"
-#include "meta/metadata.h"
+#include "meta/engine.h"
 #include "sim/http.h"
 #include "sim/internet.h"
-#include "sim/mortal_metadata.h"
+#include "sim/mortal_engine.h"
 #include "sim/pool.h"
 #include "store/space.h"
 #include "store/store.h"
@@ -36,6 +36,10 @@ struct MachineOptions {
     std::vector<size_t> mirrors{1};  // of each registry
     std::vector<Route> routes;
     uint64_t seed = 0;
+    // The disk is kept in bounds and garbage is collected.
+    bool tiers = false;
+    cache::EvictionOptions eviction;
+    cache::CollectorOptions collector;
     bool chance = false;  // jobs of the pool take seeded times
     Duration longest_job = std::chrono::microseconds(100);
 };
@@ -59,12 +63,13 @@ public:
     const cache::TargetPtr& target(const std::string& local) const;
     upstream::Upstream& upstream(size_t registry) { return *upstreams_[registry]; }
     FaultFiles& files() { return files_; }
-    meta::Metadata& metadata() { return *metadata_; }  // past any crash
+    meta::Engine& metadata() { return *metadata_; }  // past any crash
     store::Space& space() { return *space_; }
     HttpClient& http() { return http_; }
     const MachineOptions& options() const { return options_; }
     // Of every database write: true makes it fail.
     std::function<bool()> database_fails;
+    std::function<void(const oci::Digest&)> on_evicted;
 
     static constexpr const char* kRoot = "/state";
 
@@ -78,8 +83,8 @@ private:
     SimPool pool_;
     HttpClient http_;
     FaultFiles files_;
-    std::unique_ptr<meta::Metadata> metadata_;
-    std::unique_ptr<MortalMetadata> mortal_;
+    std::unique_ptr<meta::Engine> metadata_;
+    std::unique_ptr<MortalEngine> mortal_;
     std::unique_ptr<store::Space> space_;
     std::unique_ptr<store::Store> store_;
     std::vector<std::shared_ptr<upstream::Upstream>> upstreams_;

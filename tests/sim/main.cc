@@ -27,13 +27,18 @@ struct Arguments {
 
 uint64_t g_seed = 0;
 
-// A check that fails, or a sanitizer, aborts: say which seed it was.
-extern "C" void on_abort(int) {
+// The longest that one seed may take, in real time: one that goes round for ever takes no virtual
+// time at all.
+constexpr unsigned kSeedSeconds = 120;
+
+// A check that fails, a sanitizer that aborts, a seed that does not end: say which it was.
+extern "C" void on_abort(int number) {
     char text[96];
     const int length =
         snprintf(text, sizeof text, "sim: aborted; replay with: sim --seed %llu -v\n",
                  static_cast<unsigned long long>(g_seed));
     if (write(STDERR_FILENO, text, static_cast<size_t>(length)) < 0) _exit(1);
+    if (number == SIGALRM) _exit(1);
     signal(SIGABRT, SIG_DFL);
 }
 
@@ -73,6 +78,7 @@ std::vector<std::string> run(uint64_t seed, bool verbose, uint64_t& trace) {
 
 bool run_seed(uint64_t seed, const Arguments& arguments) {
     g_seed = seed;
+    alarm(kSeedSeconds);
     uint64_t trace = 0;
     auto broken = run(seed, arguments.verbose, trace);
     // Now and then twice: the same seed is the same run.
@@ -99,6 +105,7 @@ int main(int argc, char** argv) {
     }
     log::set_level(log::Level::error);
     signal(SIGABRT, on_abort);
+    signal(SIGALRM, on_abort);
     const auto began = std::chrono::steady_clock::now();
     uint64_t failed = 0;
     for (uint64_t i = 0; i < arguments->seeds && failed < 20; ++i) {

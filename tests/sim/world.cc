@@ -11,8 +11,9 @@ using namespace std::chrono_literals;
 std::string Troubles::text() const {
     std::string text;
     const std::pair<bool, const char*> all[] = {
-        {breaks, "breaks"}, {damage, "damage"},     {moods, "moods"},     {full, "full"},
-        {errors, "errors"}, {database, "database"}, {crashes, "crashes"}, {restarts, "restarts"}};
+        {breaks, "breaks"},     {damage, "damage"},   {moods, "moods"},
+        {full, "full"},         {bounds, "bounds"},   {errors, "errors"},
+        {database, "database"}, {crashes, "crashes"}, {restarts, "restarts"}};
     for (const auto& [is, name] : all)
         if (is) text += (text.empty() ? "" : "+") + std::string(name);
     return text.empty() ? "calm" : text;
@@ -33,11 +34,13 @@ World::World(uint64_t seed, bool verbose)
         troubles_.database = chance(0.1);
         troubles_.crashes = chance(0.3);
         troubles_.restarts = chance(0.25);
+        troubles_.bounds = chance(0.2);
     }
     internet_.on_wrong = [this](const std::string& what) { wrong(what); };
     internet_.on_ask = [this](const Ask& ask) { check_ask(ask); };
     internet_.on_end = [this](const Ask& ask) {
-        heads_.erase(fmt::format("{} {} {}", ask.registry, ask.repository, ask.reference));
+        if (ask.what == What::manifest && ask.method == "HEAD")
+            --heads_[fmt::format("{} {} {}", ask.registry, ask.repository, ask.reference)];
         note(fmt::format("  #{} {} after {} bytes", ask.id, client::end_name(ask.end), ask.bytes));
     };
     internet_.fault = [this](const Ask& ask, uint64_t length) { return pick_fault(ask, length); };
@@ -137,6 +140,15 @@ MachineOptions World::machine_options() {
     options.upstream.max_retries = static_cast<uint32_t>(random_.below(2));
     options.upstream.retry_delay = 100ms;
     options.upstream.timeouts.stall = 5s;
+    if (troubles_.bounds) {
+        options.tiers = true;
+        options.limits.max_bytes = 50'000 + random_.below(600'000);
+        options.eviction.max_bytes = options.limits.max_bytes;
+        options.eviction.min_free_bytes = 0;
+        options.collector.interval = 20s;
+        options.collector.delay = 5s;
+        options.collector.untagged_age = 30s;
+    }
     if (troubles_.full && chance(0.5)) options.limits.max_bytes = 20'000 + random_.below(400'000);
     for (size_t registry = 0; registry < content_.registries.size(); ++registry)
         options.mirrors.resize(registry + 1, 1 + random_.below(3));

@@ -22,14 +22,15 @@ struct Troubles {
     bool errors = false;    // a disk that fails now and then
     bool database = false;  // a database that can't be written now and then
     bool crashes = false;   // power cuts
+    bool bounds = false;    // a disk that is kept below a watermark, and collection
     bool restarts = false;  // stops and starts, with clients under way
 
     bool calm() const {
         return !breaks && !damage && !moods && !full && !errors && !database && !crashes &&
-               !restarts;
+               !bounds && !restarts;
     }
     // Bytes may have to be fetched again though they had arrived.
-    bool loses_bytes() const { return damage || full || errors || database; }
+    bool loses_bytes() const { return damage || full || errors || database || bounds; }
     std::string text() const;
 };
 
@@ -148,7 +149,7 @@ private:
     std::set<std::string> asked_;  // "<registry> <repository> <reference>" that a client asked for
     std::map<oci::Digest, TimePoint> appeared_;  // when a blob came into one more repository
     std::set<oci::Digest> read_;                 // blobs that a client asked the bytes of
-    std::set<std::string> heads_;                // revalidations under way
+    std::map<std::string, int> heads_;           // under way, by "<registry> <repository> <tag>"
     uint64_t trace_ = 0xcbf29ce484222325;
 };
 

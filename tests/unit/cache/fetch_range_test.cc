@@ -70,6 +70,20 @@ TEST_F(FetchRangeTest, a_range_beyond_the_end_tells_the_size) {
     EXPECT_TRUE(whole(digest, *read(digest)));
 }
 
+TEST_F(FetchRangeTest, a_range_that_is_here_while_the_size_is_not_asks_for_the_size_once) {
+    mirror().bytes_per_second = 256 * kKib;
+    boot();
+    const auto digest = blob(1000 * kKib);
+    faults[0] = {{Fault::Kind::no_length, 0}};
+    const auto reading = start(digest);
+    until([&] { return given(digest).total > 300 * kKib; });
+    crash();
+    faults[0] = {};
+    const size_t before = asks(What::blob).size();
+    EXPECT_TRUE(part(digest, *read(digest, {{70'000, 70'099}}), 70'000, 100));
+    EXPECT_EQ(asks(What::blob).size(), before + 1);
+}
+
 TEST_F(FetchRangeTest, an_open_ended_range_reads_to_the_end) {
     boot();
     const auto digest = blob(300 * kKib);

@@ -98,6 +98,16 @@ TEST_F(RelayTest, a_reader_that_leaves_ends_its_relay) {
     EXPECT_TRUE(asks(What::blob).back().over);
 }
 
+TEST_F(RelayTest, a_left_over_with_a_wrong_size_does_not_poison_every_relay) {
+    options.limits.max_bytes = 100 * kKib;
+    boot();
+    const auto digest = blob(300 * kKib);
+    faults[0] = {{Fault::Kind::more_length, 500}};
+    EXPECT_TRUE(part(digest, *read(digest, {{0, 1000}}), 0, 1001));
+    EXPECT_FALSE(read(digest)->complete) << "its head was given with the size that was told";
+    EXPECT_TRUE(whole(digest, *read(digest)));
+}
+
 TEST_F(RelayTest, a_range_is_relayed_as_a_range) {
     options.limits.max_bytes = 0;
     boot();

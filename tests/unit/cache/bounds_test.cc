@@ -1,0 +1,81 @@
+// The disk is kept in bounds beside pulls: what leaves it is counted once, and nobody is hurt.
+#include "unit/cache/lab.h"
+
+namespace weir::cache {
+namespace {
+
+class BoundsTest : public Lab {
+protected:
+    BoundsTest() {
+        options.tiers = true;
+        options.limits.max_bytes = options.eviction.max_bytes = 1000 * kKib;
+        options.eviction.min_free_bytes = 0;
+        options.collector.interval = 24h;
+    }
+};
+
+TEST_F(BoundsTest, room_is_made_for_a_blob_by_what_was_not_read_for_long) {
+    boot();
+    const auto old = blob(400 * kKib), used = blob(400 * kKib);
+    read(old);
+    read(used);
+    wait(1min);
+    read(used);
+    wait(11s);
+    const auto reading = read(blob(400 * kKib));
+    EXPECT_TRUE(reading->complete);
+    EXPECT_EQ(reading->from, From::miss);
+    EXPECT_FALSE(stored(old));
+    EXPECT_TRUE(stored(used));
+    EXPECT_LE(machine->space().used(), 1000 * kKib);
+    EXPECT_TRUE(whole(old, *read(old))) << "and it can be had again";
+}
+
+TEST_F(BoundsTest, a_blob_that_is_larger_than_the_disk_is_relayed_and_evicts_nothing) {
+    boot();
+    const auto small = blob(300 * kKib);
+    read(small);
+    const auto large = blob(2000 * kKib);
+    const auto reading = read(large);
+    EXPECT_TRUE(whole(large, *reading));
+    EXPECT_EQ(reading->from, From::relay);
+    EXPECT_TRUE(stored(small));
+}
+
+TEST_F(BoundsTest, a_left_over_that_is_taken_up_while_it_is_dropped_is_counted_once) {
+    options.longest_job = 20ms;
+    for (int delay = 0; delay < 200; delay += 5) {
+        SCOPED_TRACE(delay);
+        if (machine) stop();
+        machine.reset();
+        boot();
+        const auto part_of = blob(500 * kKib);
+        read(part_of, {{0, 200 * kKib}});
+        wait(2min);
+        ASSERT_GT(staged(part_of), 0u);
+        const auto large = start(blob(900 * kKib));
+        wait(std::chrono::milliseconds(delay));
+        const auto taken_up = read(part_of, {{0, 300 * kKib}});
+        EXPECT_TRUE(part(part_of, *taken_up, 0, 300 * kKib + 1)) << taken_up->why;
+        finish(*large);
+        EXPECT_TRUE(large->complete) << large->why;
+        wait(5s);
+        const auto usage = machine->metadata().usage();
+        EXPECT_EQ(machine->space().used(), usage.blob_bytes + usage.staging_bytes);
+    }
+}
+
+TEST_F(BoundsTest, a_reader_of_an_evicted_blob_reads_on_from_its_open_file) {
+    boot();
+    const auto first = blob(600 * kKib);
+    read(first);
+    wait(1min);
+    const auto slow = start(first, {}, {.bytes = 16 * kKib, .pause = 100ms});
+    const auto reading = read(blob(600 * kKib));
+    EXPECT_TRUE(reading->complete);
+    finish(*slow);
+    EXPECT_TRUE(whole(first, *slow));
+}
+
+}  // namespace
+}  // namespace weir::cache
