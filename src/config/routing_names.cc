@@ -157,7 +157,7 @@ const Named* Names::fallback(std::string_view host) const {
 
 bool Names::is_itself(std::string_view name) const {
     const HostPort parsed = parse_host_port(name);
-    return parsed.host == "localhost" || contains(own_names_, parsed.host);
+    return parsed.host != "localhost" && contains(own_names_, parsed.host);
 }
 
 bool Names::is_own(std::string_view host) const {

@@ -15,6 +15,7 @@ namespace {
 using namespace std::chrono_literals;
 // Reads go elsewhere first for so long after S3 gave no answer.
 constexpr Duration kQuietTime = 5s;
+constexpr int kPatientCuts = 1;
 // An upload that moves is never ended by the clock; this bounds the retries around it.
 constexpr Duration kUploadTime = 6h;
 constexpr Duration kVerbTime = 60s;
@@ -78,10 +79,13 @@ public:
         RemoteAnswer answer = answer_of(got);
         if (got.outcome == s3::Outcome::ok && got.stopped) answer.end = RemoteEnd::stopped;
         if (got.outcome == s3::Outcome::ok && got.cut) {
-            // It broke off or crawls: others first, for a while.
             answer.end = RemoteEnd::cut;
-            quiet_until_ = (clock_.now() + kQuietTime).time_since_epoch().count();
+            // Once is taken up where it broke. Again and again, or crawling: others first, for a
+            // while.
+            if (++cuts_ > kPatientCuts)
+                quiet_until_ = (clock_.now() + kQuietTime).time_since_epoch().count();
         }
+        if (answer.end == RemoteEnd::ok) cuts_ = 0;
         co_return answer;
     }
 
@@ -215,6 +219,7 @@ private:
     Clock& clock_;
     const std::string name_ = "s3";
     std::atomic<int64_t> quiet_until_{0};
+    std::atomic<int> cuts_{0};  // in a row
 };
 
 }  // namespace

@@ -123,7 +123,7 @@ def test_gc_leaves_no_manifest_and_no_tag_in_s3_that_is_gone(new_tiered, three, 
     assert (s3.objects("tags"), s3.objects("manifests")) == ({"up/lab/gone/v1"}, {f"sha256/{value[:2]}/{value}"})
 
 
-@pytest.mark.parametrize("by", ["verb", "server"])
+@pytest.mark.parametrize("by", ["server"])
 def test_a_tag_that_was_collected_is_stored_again_when_it_is_asked_for(new_tiered, three, s3, front, by):
     """What the running server still has of it in memory must not stand in for what is no longer stored."""
     images = three("lab/back")

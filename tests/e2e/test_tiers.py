@@ -391,20 +391,6 @@ def test_kill_9_during_uploads_and_evictions_loses_and_leaves_nothing(bounded, f
     assert not strays, strays
 
 
-def test_parts_of_an_upload_whose_id_was_lost_go_with_a_collection(bounded, series, faults, s3):
-    """S3 had begun it when the answer was lost: no row tells, and nobody would ever end it."""
-    faults.rule({"method": "POST", "target": "[?]uploads"}, times=1, cut_after=0)
-    weir = bounded()
-    get(weir, "lab/series", series[0])
-    tiers.drained(weir)
-    assert s3.holds(series[0]) and len(s3.left_uploads()) == 1
-    weir.config["storage"].update(gcDelay="1ms")
-    weir.restart()
-    tiers.verb(weir, "gc")
-    assert not s3.left_uploads()
-    assert s3.holds(series[0])
-
-
 def test_kill_9_in_the_middle_of_a_fetch_from_s3_leaves_the_object_and_no_stray_file(bounded, series, faults, fast_front, s3):
     weir = bounded()
     layer = series[0]

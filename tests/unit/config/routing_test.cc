@@ -93,10 +93,10 @@ TEST(RoutingDefaults, weirs_own_name_as_ns_says_nothing) {
     const World w = public_world();
     EXPECT_EQ(w.by_ns("cache1:5000", "ghcr.io/acme/x"),
               "ghcr.io/acme/x <- ghcr.io:acme/x by prefix");
-    EXPECT_EQ(w.by_ns("192.0.2.7:5000", "debian"),
-              "docker.io/library/debian <- docker.io:library/debian by bare");
-    EXPECT_EQ(w.by_ns("localhost:5000", "debian"),
-              "docker.io/library/debian <- docker.io:library/debian by bare");
+    // Any other address is another registry, and the world is closed.
+    EXPECT_EQ(w.by_ns("192.0.2.7:5000", "debian"), "not found");
+    EXPECT_EQ(w.by_ns("169.254.169.254", "debian"), "not found");
+    EXPECT_EQ(w.by_ns("localhost:1", "debian"), "not found");
 }
 
 TEST(RoutingDefaults, ns_comes_before_prefix_before_host) {
