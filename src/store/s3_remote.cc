@@ -15,7 +15,7 @@ namespace {
 using namespace std::chrono_literals;
 // Reads go elsewhere first for so long after S3 gave no answer.
 constexpr Duration kQuietTime = 5s;
-constexpr int kPatientCuts = 1;
+constexpr int kPatientCuts = 2;
 // An upload that moves is never ended by the clock; this bounds the retries around it.
 constexpr Duration kUploadTime = 6h;
 constexpr Duration kVerbTime = 60s;
@@ -80,8 +80,8 @@ public:
         if (got.outcome == s3::Outcome::ok && got.stopped) answer.end = RemoteEnd::stopped;
         if (got.outcome == s3::Outcome::ok && got.cut) {
             answer.end = RemoteEnd::cut;
-            // Once is taken up where it broke. Again and again, or crawling: others first, for a
-            // while.
+            // A few are taken up where they broke. Again and again, or crawling: others first, for
+            // a while.
             if (++cuts_ > kPatientCuts)
                 quiet_until_ = (clock_.now() + kQuietTime).time_since_epoch().count();
         }
