@@ -23,7 +23,9 @@ struct Cache::Impl {
           store(s),
           space(sp),
           clock(c),
-          random(r) {}
+          random(r) {
+        if (loops) scope.spawn((*loops)[0], [this] { return flush_touches(); });
+    }
 
     // Access times go to the database in batches; a crash loses the last interval, which only blurs
     // the order of eviction.
@@ -78,7 +80,6 @@ void Cache::start_tiers(TierOptions tiers) {
                                           i.blobs, i.pool, i.clock, i.scope, tiers.file_system);
     i.collector = std::make_unique<Collector>(tiers.collector, i.metadata, upkeep, i.store,
                                               tiers.remote, &i.space, &i.blobs, i.pool, i.clock);
-    i.scope.spawn((*i.loops)[0], [&i] { return i.flush_touches(); });
     i.collector->on_removed([&i] {
         i.manifests.forget_all();
         i.blobs.forget_links();
