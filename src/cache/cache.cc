@@ -30,9 +30,13 @@ struct Cache::Impl {
     // Access times go to the database in batches; a crash loses the last interval, which only blurs
     // the order of eviction.
     Task<> flush_touches() {
-        stop_signal.emplace();
+        Signal signal;
+        {
+            std::lock_guard lock(mutex);
+            flusher.emplace(signal);
+        }
         while (!stopping) {
-            co_await stop_signal->wait(Loop::current().now() + options.touch_interval);
+            co_await signal.wait(Loop::current().now() + options.touch_interval);
             auto touches = blobs.touches().take();
             if (touches.empty()) continue;
             try {
@@ -41,7 +45,8 @@ struct Cache::Impl {
                 log::warn("cache", "access times could not be written: {}", failure.what());
             }
         }
-        stop_signal.reset();
+        std::lock_guard lock(mutex);
+        flusher.reset();
     }
 
     const Options options;
@@ -61,7 +66,8 @@ struct Cache::Impl {
     std::unique_ptr<Evictor> evictor;
     std::unique_ptr<Collector> collector;
     std::atomic<bool> stopping{false};
-    std::optional<Signal> stop_signal;  // of the flusher, on loop 0
+    std::mutex mutex;
+    std::optional<Firing> flusher;  // guarded by the mutex
 };
 
 Cache::Cache(Options options, LoopGroup* loops, meta::Metadata& metadata, store::Store& store,
@@ -120,10 +126,9 @@ Task<> Cache::stop() {
     if (impl_->uploader) impl_->uploader->stop();
     co_await impl_->blobs.stop();
     impl_->stopping = true;
-    if (impl_->loops) {
-        (*impl_->loops)[0].post([impl = impl_.get()] {
-            if (impl->stop_signal) impl->stop_signal->fire();
-        });
+    {
+        std::lock_guard lock(impl_->mutex);
+        if (impl_->flusher) impl_->flusher->fire();
     }
     co_await impl_->scope.join();
 }

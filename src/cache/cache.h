@@ -139,7 +139,8 @@ public:
     void start_tiers(TierOptions);
     // New bounds and rules, after a reload.
     void set_bounds(EvictionOptions, CollectorOptions);
-    // Fails what waits, cancels transfers, records what has arrived. The last call.
+    // Fails what waits, cancels transfers, records what has arrived. The last call, unless requests
+    // were under way: once those have ended, another call waits for what they had still begun.
     Task<> stop();
 
     // The memory hit, without a coroutine: nullopt when anything needs waiting (or revalidating).

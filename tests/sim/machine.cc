@@ -79,6 +79,7 @@ Task<> Machine::end(std::function<bool()> idle) {
     dying_ = true;
     co_await cache_->stop();
     while (!idle()) co_await sleep_for(10ms);
+    co_await cache_->stop();
     targets_.clear();
     cache_.reset();
     upstreams_.clear();

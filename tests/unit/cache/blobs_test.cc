@@ -147,6 +147,7 @@ TEST_F(BlobsTest, a_request_has_one_deadline_however_many_steps_it_takes) {
 
 TEST_F(BlobsTest, access_times_are_written_in_batches) {
     options.cache.touch_interval = 10s;
+    options.tiers = true;
     boot();
     const auto digest = blob(10 * kKib);
     read(digest);

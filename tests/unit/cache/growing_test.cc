@@ -142,6 +142,12 @@ TEST_F(GrowingTest, more_blobs_than_may_be_filled_wait_their_turn) {
     }
 }
 
+TEST_F(GrowingTest, a_cache_may_go_as_soon_as_it_has_stopped) {
+    boot();
+    run([this] { return machine->cache().stop(); });
+    stop();
+}
+
 TEST_F(GrowingTest, stopping_fails_readers_and_keeps_what_came) {
     mirror().bytes_per_second = 256 * kKib;
     boot();
