@@ -167,6 +167,7 @@ Task<> World::blob_head(size_t route, oci::Digest digest) {
         check_answer(expected, what, machine_->options().cache.miss_timeout + 1s);
         if (view.size != content_.bytes(digest).size() && !internet_.given(digest).damaged)
             wrong(what + ": a wrong size");
+        if (!exists(route, oci::Reference(digest), true)) wrong(what + ": not of this repository");
     } catch (const Failure& failure) {
         check_failure(expected, what, failure, is_new(digest));
     }
@@ -194,6 +195,8 @@ Task<bool> World::read(Wish wish) {
         const bool damaged = internet_.given(wish.digest).damaged;
         if (view->size != content_.bytes(wish.digest).size() && !damaged)
             wrong(what + ": a wrong size");
+        if (!exists(wish.route, oci::Reference(wish.digest), true))
+            wrong(what + ": not of this repository");
         std::vector<http::ByteRange> parts;
         if (specs.empty()) {
             parts.push_back({0, view->size});

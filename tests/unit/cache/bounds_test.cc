@@ -53,6 +53,10 @@ TEST_F(BoundsTest, a_left_over_that_is_taken_up_while_it_is_dropped_is_counted_o
         read(part_of, {{0, 200 * kKib}});
         wait(2min);
         ASSERT_GT(staged(part_of), 0u);
+        // Something that stays, or a count that is too low could not be told from none.
+        const auto small = blob(64 * kKib);
+        read(small);
+        const auto held = start(small, {}, {.bytes = kKib, .pause = 1s});
         const auto large = start(blob(900 * kKib));
         wait(std::chrono::milliseconds(delay));
         const auto taken_up = read(part_of, {{0, 300 * kKib}});
@@ -60,6 +64,8 @@ TEST_F(BoundsTest, a_left_over_that_is_taken_up_while_it_is_dropped_is_counted_o
         finish(*large);
         EXPECT_TRUE(large->complete) << large->why;
         wait(5s);
+        held->leave = true;
+        finish(*held);
         const auto usage = machine->metadata().usage();
         EXPECT_EQ(machine->space().used(), usage.blob_bytes + usage.staging_bytes);
     }
