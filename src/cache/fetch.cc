@@ -320,12 +320,17 @@ void Fetch::check_sum_locked(std::vector<Firing>& out) {
     if (driver_) out.push_back(*driver_);
 }
 
-void Fetch::arrived(uint64_t first, std::span<const std::byte> bytes) {
+void Fetch::arrived(Segment& by, uint64_t first, std::span<const std::byte> bytes) {
     std::vector<Firing> out;
     bool hash = false;
     {
         std::lock_guard lock(mutex_);
         have_.insert(first, first + bytes.size());
+        // In the same step: a position beyond bytes that are not here yet would look to the plan
+        // like a gap that nobody fills.
+        by.attempt_bytes += bytes.size();
+        by.position = std::max(by.position, first + bytes.size());
+        contributed_.insert(by.origin->key());
         progress_ = context_.clock.now();
         received_ += bytes.size();
         if (first == hashed_ && !hashing_) hash = hashing_ = true;

@@ -201,8 +201,8 @@ private:
     // Takes the size that an origin claims; false when it contradicts what is known.
     // Failure{no_space} when there is no room for it.
     bool learn_size(uint64_t size, const Origin& origin);
-    // Bytes have been written at [first, end): hash, publish, wake.
-    void arrived(uint64_t first, std::span<const std::byte> bytes);
+    // The segment has written these bytes at `first`: hash, publish, wake.
+    void arrived(Segment& by, uint64_t first, std::span<const std::byte> bytes);
     void check_sum_locked(std::vector<Firing>& out);
     std::string bad_key(const Origin&) const;
 

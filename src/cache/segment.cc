@@ -108,13 +108,7 @@ BodyAction Segment::on_data(std::span<const std::byte> data) {
             data = data.subspan(step.bytes);
             if (step.what == Step::What::write) {
                 fetch_->staging_->file->write_at(cursor_, piece);
-                {
-                    std::lock_guard lock(fetch_->mutex_);
-                    attempt_bytes += piece.size();
-                    position = std::max(position, cursor_ + piece.size());
-                    fetch_->contributed_.insert(origin->key());
-                }
-                fetch_->arrived(cursor_, piece);
+                fetch_->arrived(*this, cursor_, piece);
             }
             cursor_ += step.bytes;
         }
