@@ -21,9 +21,9 @@ Blobs::Blobs(const Options& options, meta::Metadata& metadata, store::Store& sto
       store_(store),
       pool_(pool),
       clock_(clock),
-      index_(options.index_entries),
-      files_(options.open_files),
-      links_(options.index_entries),
+      index_(options.index_entries, metadata),
+      files_(options.open_files, metadata),
+      links_(options.index_entries, metadata),
       negatives_(options.negative_entries, clock),
       bad_origins_(options.negative_entries),
       permits_(options.max_fetches, options.max_queued_fetches),
@@ -86,8 +86,8 @@ Task<std::optional<std::string>> Blobs::redirect(TargetPtr target, oci::Digest d
     co_return co_await tiers_.remote->presigned_get(digest, valid);
 }
 
-void Blobs::linked(std::string_view repository, const oci::Digest& digest) {
-    links_.put(std::string(pair_key(repository, sum_text(digest))), true);
+void Blobs::linked(std::string_view repository, const oci::Digest& digest, uint64_t as_of) {
+    links_.put(std::string(pair_key(repository, sum_text(digest))), true, as_of);
 }
 
 void Blobs::forget(const oci::Digest& digest) {
@@ -120,6 +120,7 @@ Task<Blobs::Known> Blobs::look_up(TargetPtr target, oci::Digest digest) {
     known.stored = index_.get(digest);
     known.linked = links_.get(pair_key(target->repository, sum_text(digest))).has_value();
     if (known.stored && known.linked) co_return known;
+    const uint64_t as_of = metadata_.removals();
     const auto row = co_await pool_.run([this, target, digest] {
         return std::make_pair(metadata_.find_blob(digest),
                               metadata_.linked(target->repository, digest));
@@ -127,11 +128,11 @@ Task<Blobs::Known> Blobs::look_up(TargetPtr target, oci::Digest digest) {
     if (row.first && row.first->in_s3) known.in_durable_tier = row.first->size;
     if (row.first && row.first->on_disk) {
         known.stored = StoredBlob{row.first->size, row.first->generation,
-                                  std::make_shared<const std::string>(row.first->upstream)};
-        index_.put(digest, *known.stored);
+                                  std::make_shared<const std::string>(row.first->upstream), as_of};
+        index_.put(digest, *known.stored, as_of);
     }
     known.linked = row.second;
-    if (known.linked) linked(target->repository, digest);
+    if (known.linked) linked(target->repository, digest, as_of);
     co_return known;
 }
 
@@ -148,7 +149,7 @@ Task<std::shared_ptr<const File>> Blobs::open_file(oci::Digest digest, StoredBlo
         co_await store_.erase(digest, stored.generation);
         co_return nullptr;
     }
-    files_.put(digest, file);
+    files_.put(digest, file, stored.as_of);
     co_return file;
 }
 
@@ -159,11 +160,7 @@ Task<uint64_t> Blobs::ask_upstream(TargetPtr target, oci::Digest digest, bool li
         const auto answer =
             co_await candidate.upstream->blob_head(candidate.repository, digest, deadline);
         if (answer.outcome == upstream::Outcome::ok) {
-            if (link) {
-                co_await pool_.run(
-                    [this, target, digest] { metadata_.link(target->repository, digest); });
-                linked(target->repository, digest);
-            }
+            if (link) co_await this->link(target, digest);
             co_return answer.size;
         }
         verdict.add(answer);
@@ -171,6 +168,12 @@ Task<uint64_t> Blobs::ask_upstream(TargetPtr target, oci::Digest digest, bool li
     if (verdict.all_not_found())
         negatives_.remember(negative_key(*target, digest), target->freshness->negative_ttl);
     throw verdict.failure(Kind::blob_unknown, fmt::format("blob {}", digest.text()));
+}
+
+Task<> Blobs::link(TargetPtr target, oci::Digest digest) {
+    const uint64_t as_of = metadata_.removals();
+    co_await pool_.run([this, target, digest] { metadata_.link(target->repository, digest); });
+    linked(target->repository, digest, as_of);
 }
 
 Task<uint64_t> Blobs::prove(TargetPtr target, oci::Digest digest, bool link, TimePoint deadline) {
@@ -258,8 +261,7 @@ Task<BlobView> Blobs::fetch(TargetPtr target, oci::Digest digest, std::vector<Wa
         co_await prove(target, digest, true, deadline);
     } else if (!proven && !wanted.empty()) {
         // A whole blob is linked when it is stored; the chunks of a range may outlive this process.
-        co_await pool_.run([this, target, digest] { metadata_.link(target->repository, digest); });
-        linked(target->repository, digest);
+        co_await link(target, digest);
     }
     view.upstream = std::make_shared<const std::string>(fetch->upstream_name());
     if (const auto failed = fetch->failure()) view.from = From::relay;

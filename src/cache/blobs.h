@@ -22,12 +22,10 @@ public:
 
     std::optional<BlobView> blob_now(const TargetPtr&, const oci::Digest&);
     Task<BlobView> blob(TargetPtr, oci::Digest, std::vector<WantedRange> wanted, bool head);
-    // The database has linked it (a manifest that names it was stored).
-    void linked(std::string_view repository, const oci::Digest&);
+    // The database has linked it (a manifest that names it was stored) when removals() was `as_of`.
+    void linked(std::string_view repository, const oci::Digest&, uint64_t as_of);
     // Evicted or found broken.
     void forget(const oci::Digest&);
-    // Links were removed: memory asks the database anew.
-    void forget_links() { links_.clear(); }
     // Somebody reads the stored file of this blob now.
     bool in_use(const oci::Digest&) const;
 
@@ -67,6 +65,7 @@ private:
                          TimePoint deadline);
     Origins origins_for(const Target&, const Known&);
     std::shared_ptr<const void> hold(const oci::Digest&);
+    Task<> link(TargetPtr, oci::Digest);
     Task<BlobView> relay(TargetPtr, oci::Digest, TimePoint deadline);
     std::string negative_key(const Target&, const oci::Digest&) const;
 
@@ -75,9 +74,9 @@ private:
     store::Store& store_;
     Pool& pool_;
     Clock& clock_;
-    Lru<oci::Digest, StoredBlob, oci::DigestHash> index_;
-    Lru<oci::Digest, std::shared_ptr<const File>, oci::DigestHash> files_;
-    Lru<std::string, bool> links_;
+    Believed<oci::Digest, StoredBlob, oci::DigestHash> index_;
+    Believed<oci::Digest, std::shared_ptr<const File>, oci::DigestHash> files_;
+    Believed<std::string, bool> links_;
     Negatives negatives_;
     Touches touches_;
     Lru<std::string, TimePoint> bad_origins_;

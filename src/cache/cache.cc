@@ -86,10 +86,6 @@ void Cache::start_tiers(TierOptions tiers) {
                                           i.blobs, i.pool, i.clock, i.scope, tiers.file_system);
     i.collector = std::make_unique<Collector>(tiers.collector, i.metadata, upkeep, i.store,
                                               tiers.remote, &i.space, &i.blobs, i.pool, i.clock);
-    i.collector->on_removed([&i] {
-        i.manifests.forget_all();
-        i.blobs.forget_links();
-    });
     Loop& loop = (*i.loops)[i.loops->size() - 1];
     if (tiers.remote) {
         i.uploader = std::make_unique<Uploader>(i.metadata, upkeep, i.store, *tiers.remote, i.pool,

@@ -130,10 +130,7 @@ Task<CollectorReport> Collector::run(bool dry_run, std::function<void(const std:
             [this, last] { return metadata_.repositories(last, kRepositoryPage); });
         for (const auto& repository : page) {
             if (stopping_) break;
-            const uint64_t before = pass.report.tags + pass.report.untagged + pass.report.links;
             co_await collect_repository(pass, repository);
-            const bool went = pass.report.tags + pass.report.untagged + pass.report.links > before;
-            if (went && !dry_run && removed_) removed_();
             ++pass.report.repositories;
             if (progress)
                 progress(static_cast<double>(pass.report.repositories) /

@@ -40,9 +40,6 @@ public:
     void start(Scope& scope, Loop& loop);
     void stop();
     void set_options(CollectorOptions);
-    // Called after each repository of which something went, so that memory never says more than the
-    // database.
-    void on_removed(std::function<void()> told) { removed_ = std::move(told); }
 
     // One pass, now. `tell` gets a line for each thing that goes (or, in a dry run, would go) and
     // why; `progress` the share of repositories done, 0 to 1. Either may be empty.
@@ -72,7 +69,6 @@ private:
     Blobs* blobs_;
     Pool& pool_;
     Clock& clock_;
-    std::function<void()> removed_;
     std::atomic<bool> stopping_{false};
     std::optional<Firing> runner_;
 };

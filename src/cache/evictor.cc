@@ -88,7 +88,15 @@ uint64_t Evictor::over_watermark(uint64_t wanted) const {
     return now > high ? now - std::min(now, low) : 0;
 }
 
+// Verbs beside this server store and remove too.
+Task<> Evictor::count_others() {
+    const int64_t bytes = co_await pool_.run([this] { return upkeep_.disk_bytes_by_others(); });
+    if (bytes > 0) space_.add(static_cast<uint64_t>(bytes));
+    if (bytes < 0) space_.release(static_cast<uint64_t>(-bytes));
+}
+
 Task<> Evictor::look() {
+    co_await count_others();
     const EvictionOptions options = this->options();
     if (const uint64_t bytes = over_watermark(0))
         co_await evict(Goal{bytes, "", std::nullopt, "watermark"});

@@ -43,6 +43,7 @@ private:
     };
     Task<> run();
     Task<> look();
+    Task<> count_others();
     Task<uint64_t> evict(Goal goal);
     Task<uint64_t> drop_left_overs(uint64_t bytes);
     uint64_t over_watermark(uint64_t wanted) const;

@@ -1,8 +1,9 @@
 // cache/lookup.h: the memory in front of the metadata: what is stored, linked and tagged, without
 // asking the database.
 //
-// Written through: the database first, then the memory, so that the memory never says more than the
-// database. Any loop.
+// Written through: the database first, then the memory. What something was removed since it was
+// read (meta::Metadata::removals()), by this process or by another, counts no more, so that the
+// memory never says more than the database. Any loop.
 #pragma once
 #include <memory>
 #include <optional>
@@ -19,14 +20,52 @@ namespace weir::cache {
 // look-ups without an allocation.
 std::string_view pair_key(std::string_view repository, std::string_view rest);
 
+// Values that were read from the database, or written to it, when removals() was `as_of`: taken
+// before the call, so that a removal meanwhile leaves nothing wrong behind.
+template <class Key, class Value, class Hash = LruHash<Key>>
+class Believed {
+public:
+    Believed(uint64_t limit, const meta::Metadata& metadata) : lru_(limit), metadata_(metadata) {}
+
+    template <class K>
+    std::optional<Value> get(const K& key) {
+        auto entry = lru_.get(key);
+        if (!entry || entry->as_of != metadata_.removals()) return std::nullopt;
+        return std::move(entry->value);
+    }
+    void put(const Key& key, Value value, uint64_t as_of, uint64_t weight = 1) {
+        if (as_of == metadata_.removals()) lru_.put(key, {std::move(value), as_of}, weight);
+    }
+    // Lru::put_if(); what counts no more is as if it weren't there.
+    template <class F>
+    void put_if(const Key& key, Value value, uint64_t as_of, F as_seen) {
+        if (as_of != metadata_.removals()) return;
+        lru_.put_if(key, {std::move(value), as_of}, [&](const Entry& entry) {
+            return entry.as_of != as_of || as_seen(entry.value);
+        });
+    }
+    void erase(const Key& key) { lru_.erase(key); }
+    uint64_t weight() const { return lru_.weight(); }
+
+private:
+    struct Entry {
+        Value value;
+        uint64_t as_of;
+    };
+    Lru<Key, Entry, Hash> lru_;
+    const meta::Metadata& metadata_;
+};
+
 struct StoredBlob {
     uint64_t size = 0;
     uint64_t generation = 0;
     std::shared_ptr<const std::string> upstream;
+    uint64_t as_of = 0;  // of the database
 };
 
 struct KnownTag {
     oci::Digest digest;
+    uint64_t as_of = 0;      // of the database
     TimePoint confirmed{};   // by the upstream
     TimePoint next_check{};  // not asked again before
     std::shared_ptr<const std::string> upstream;

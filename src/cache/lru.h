@@ -60,15 +60,6 @@ public:
         drop(shard, key);
     }
 
-    void clear() {
-        for (Shard& shard : shards_) {
-            std::lock_guard lock(shard.mutex);
-            shard.map.clear();
-            shard.order.clear();
-            shard.weight = 0;
-        }
-    }
-
     uint64_t weight() const {
         uint64_t sum = 0;
         for (const Shard& shard : shards_) {

@@ -104,33 +104,33 @@ Manifests::Manifests(const Options& options, meta::Metadata& metadata, Pool& poo
       pool_(pool),
       clock_(clock),
       blobs_(blobs),
-      memory_(options.manifest_memory_bytes),
-      tags_(options.index_entries),
-      links_(options.index_entries),
+      memory_(options.manifest_memory_bytes, metadata),
+      tags_(options.index_entries, metadata),
+      links_(options.index_entries, metadata),
       negatives_(options.negative_entries, clock),
       flights_(scope) {}
 
 // ---- memory
 
-void Manifests::remember(const ManifestPtr& manifest) {
-    memory_.put(manifest->digest, manifest, manifest->size + kManifestOverheadBytes);
+void Manifests::remember(const ManifestPtr& manifest, uint64_t as_of) {
+    memory_.put(manifest->digest, manifest, as_of, manifest->size + kManifestOverheadBytes);
 }
 
-void Manifests::forget_all() {
-    tags_.clear();
-    links_.clear();
-    memory_.clear();
+void Manifests::remember_link(const Target& target, const oci::Digest& digest, uint64_t as_of) {
+    links_.put(std::string(pair_key(target.repository, sum_text(digest))), true, as_of);
 }
 
 void Manifests::remember_tag(const Target& target, const std::string& tag, KnownTag known) {
-    tags_.put(std::string(pair_key(target.repository, tag)), std::move(known));
+    const uint64_t as_of = known.as_of;
+    tags_.put(std::string(pair_key(target.repository, tag)), std::move(known), as_of);
 }
 
 void Manifests::remember_still(const Target& target, const std::string& tag, KnownTag known) {
     const auto digest = known.digest;
     const TimePoint confirmed = known.confirmed;
+    const uint64_t as_of = known.as_of;
     tags_.put_if(
-        std::string(pair_key(target.repository, tag)), std::move(known),
+        std::string(pair_key(target.repository, tag)), std::move(known), as_of,
         [&](const KnownTag& now) { return now.digest == digest && now.confirmed == confirmed; });
 }
 
@@ -184,27 +184,30 @@ std::optional<ManifestView> Manifests::manifest_now(const TargetPtr& target,
 
 Task<Manifests::ManifestPtr> Manifests::find_stored(oci::Digest digest) {
     if (auto manifest = memory_.get(digest)) co_return *manifest;
+    const uint64_t as_of = metadata_.removals();
     auto row = co_await pool_.run([this, digest] { return metadata_.find_manifest(digest); });
     if (!row) co_return nullptr;
     auto manifest = make_manifest(*row);
-    remember(manifest);
+    remember(manifest, as_of);
     co_return manifest;
 }
 
 Task<bool> Manifests::is_linked(TargetPtr target, oci::Digest digest) {
     if (links_.get(pair_key(target->repository, sum_text(digest)))) co_return true;
+    const uint64_t as_of = metadata_.removals();
     const bool linked = co_await pool_.run(
         [this, target, digest] { return metadata_.linked(target->repository, digest); });
-    if (linked) links_.put(std::string(pair_key(target->repository, sum_text(digest))), true);
+    if (linked) remember_link(*target, digest, as_of);
     co_return linked;
 }
 
 Task<std::optional<KnownTag>> Manifests::find_tag(TargetPtr target, std::string tag) {
     if (auto known = tags_.get(pair_key(target->repository, tag))) co_return known;
+    KnownTag known;
+    known.as_of = metadata_.removals();
     const auto row = co_await pool_.run(
         [this, target, tag] { return metadata_.find_tag(target->repository, tag); });
     if (!row) co_return std::nullopt;
-    KnownTag known;
     known.digest = row->digest;
     // The monotonic clock began with this process (or boot): an age from the calendar, never in the
     // future.
@@ -235,9 +238,13 @@ Task<ManifestView> Manifests::by_digest(TargetPtr target, oci::Digest digest, bo
             co_await flights_.run(
                 flight_key("head", *target, reference.text()),
                 [this, target, reference] { return ask_head(target, reference); }, deadline());
+            const uint64_t as_of = metadata_.removals();
             co_await pool_.run(
                 [this, target, digest] { metadata_.link(target->repository, digest); });
-            links_.put(std::string(pair_key(target->repository, sum_text(digest))), true);
+            // While the upstream was asked it may have been collected: a link alone keeps nothing.
+            if (!co_await find_stored(digest))
+                co_return co_await ask(target, reference, head, deadline());
+            remember_link(*target, digest, as_of);
         }
         blobs_.touches().add(digest, clock_.wall());
         ManifestView view;
@@ -374,6 +381,7 @@ Task<Manifests::ManifestPtr> Manifests::keep(TargetPtr target, oci::Reference re
                                              std::shared_ptr<const std::string> upstream) {
     const WallTime wall = clock_.wall();
     const std::string tag = reference.is_digest() ? "" : reference.tag();
+    const uint64_t as_of = metadata_.removals();
     auto checked = co_await pool_.run([this, target, reference, &answer, upstream, wall, tag] {
         Checked c = check_manifest(reference, answer);
         c.row.created = c.row.accessed = wall;
@@ -382,14 +390,15 @@ Task<Manifests::ManifestPtr> Manifests::keep(TargetPtr target, oci::Reference re
         return c;
     });
     auto manifest = make_manifest(checked.row);
-    remember(manifest);
-    links_.put(std::string(pair_key(target->repository, sum_text(manifest->digest))), true);
+    remember(manifest, as_of);
+    remember_link(*target, manifest->digest, as_of);
     for (const auto& digest : checked.references) {
-        blobs_.linked(target->repository, digest);
-        links_.put(std::string(pair_key(target->repository, sum_text(digest))), true);
+        blobs_.linked(target->repository, digest, as_of);
+        remember_link(*target, digest, as_of);
     }
     if (!tag.empty()) {
         KnownTag known;
+        known.as_of = as_of;
         known.digest = manifest->digest;
         known.confirmed = known.next_check = clock_.now();
         known.upstream = std::move(upstream);
@@ -406,9 +415,10 @@ Task<> Manifests::confirm(TargetPtr target, std::string tag, ManifestPtr told,
     row.digest = told->digest;
     row.checked = clock_.wall();
     row.upstream = *upstream;
+    KnownTag known;
+    known.as_of = metadata_.removals();
     co_await pool_.run(
         [this, target, tag, row] { metadata_.put_tag(target->repository, tag, row); });
-    KnownTag known;
     known.digest = told->digest;
     known.confirmed = known.next_check = clock_.now();
     known.upstream = std::move(upstream);

@@ -21,8 +21,6 @@ public:
 
     std::optional<ManifestView> manifest_now(const TargetPtr&, std::string_view reference);
     Task<ManifestView> manifest(TargetPtr, oci::Reference, bool head);
-    // Rows were removed: what memory knows of tags, links and manifests is asked anew.
-    void forget_all();
     uint64_t memory_bytes() const { return memory_.weight(); }
 
 private:
@@ -50,7 +48,8 @@ private:
     void remember_tag(const Target&, const std::string& tag, KnownTag);
     // Adds to what is known of a tag that was looked up before a wait; what came meanwhile stays.
     void remember_still(const Target&, const std::string& tag, KnownTag);
-    void remember(const ManifestPtr&);
+    void remember(const ManifestPtr&, uint64_t as_of);
+    void remember_link(const Target&, const oci::Digest&, uint64_t as_of);
     void remember_missing(const Target&, const oci::Reference&);
     ManifestView view(const KnownTag&, ManifestPtr, From, Duration ttl) const;
     [[noreturn]] void throw_negative(const oci::Reference&) const;
@@ -61,9 +60,9 @@ private:
     Pool& pool_;
     Clock& clock_;
     Blobs& blobs_;
-    Lru<oci::Digest, ManifestPtr, oci::DigestHash> memory_;
-    Lru<std::string, KnownTag> tags_;
-    Lru<std::string, bool> links_;
+    Believed<oci::Digest, ManifestPtr, oci::DigestHash> memory_;
+    Believed<std::string, KnownTag> tags_;
+    Believed<std::string, bool> links_;
     Negatives negatives_;
     Flight<std::string, ManifestView> flights_;
 };

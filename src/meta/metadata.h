@@ -142,6 +142,11 @@ public:
     virtual void touch(std::span<const Touch>) = 0;
     // Kept in counters: constant time.
     virtual Usage usage() = 0;
+
+    // Grows each time something went that a memory may know: a tag, a link, a manifest, the file of
+    // a blob; whichever process took it, and before the call that did returns. What was read before
+    // it grew has to be read again. Never blocks.
+    virtual uint64_t removals() const noexcept = 0;
 };
 
 }  // namespace weir::meta

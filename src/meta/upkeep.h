@@ -203,6 +203,11 @@ public:
     // The blob's bytes on disk were found wrong or gone: like evict(), but of any blob, and L
     // stays; the row goes when S3 has no copy. The same as Metadata::remove_blob().
     virtual bool lost_on_disk(const oci::Digest&, uint64_t generation) = 0;
+    // What others on this database (verbs beside a server) did since the last call, or since it was
+    // opened: bytes that came to the disk, in blobs and staging, less those that went. Whatever
+    // they did, Metadata::removals() has grown when it returns: so what was removed by a process
+    // that was killed before it could say so is noticed too.
+    virtual int64_t disk_bytes_by_others() = 0;
     // Repositories that link the digest, at most `limit`: whom to ask for it again.
     virtual std::vector<std::string> linked_from(const oci::Digest&, size_t limit) = 0;
 };

@@ -136,6 +136,8 @@ public:
     void unlink(std::string_view repository, std::span<const oci::Digest> digests) override {
         write().unlink(repository, digests);
     }
+    uint64_t removals() const noexcept override { return real_.removals(); }
+    int64_t disk_bytes_by_others() override { return read().disk_bytes_by_others(); }
     size_t sweep_manifests(WallTime accessed_before, size_t limit) override {
         return write().sweep_manifests(accessed_before, limit);
     }

@@ -2,18 +2,32 @@
 
 #include <algorithm>
 #include <exception>
+#include <utility>
 
 #include "base/failure.h"
 #include "base/log.h"
 #include "meta/sqlite/schema.h"
 
 namespace weir::meta {
+namespace {
+
+// Another number once another connection has changed the file; of the writer that is another
+// process.
+uint64_t data_version(Connection& writer) {
+    Query q(writer, "PRAGMA data_version");
+    q.next();
+    return q.number(0);
+}
+
+}  // namespace
 
 Database::Database(SqliteOptions options)
     : options_(std::move(options)), in_memory_(options_.path == ":memory:") {
     writer_ = std::make_unique<Connection>(options_.path, Connection::Role::writer);
     prepare_schema(*writer_, options_.durable);
     if (in_memory_) return;
+    version_known_ = data_version(*writer_);
+    disk_bytes_known_ = disk_bytes();
     // A log that grew once is cut back; our own checkpoints take the place of SQLite's, which run
     // inside a commit.
     writer_->execute("PRAGMA journal_size_limit = 16777216");
@@ -24,6 +38,30 @@ Database::Database(SqliteOptions options)
             return SQLITE_OK;
         },
         &log_pages_);
+}
+
+int64_t Database::disk_bytes() {
+    Query q(*writer_, "SELECT disk_bytes + staging_bytes FROM counters");
+    return q.next() ? static_cast<int64_t>(q.number(0)) : disk_bytes_known_;
+}
+
+void Database::commit(Transaction& transaction, int64_t disk_bytes_before) {
+    const int64_t after = disk_bytes();
+    transaction.commit();
+    disk_bytes_by_others_ += disk_bytes_before - disk_bytes_known_;
+    disk_bytes_known_ = after;
+}
+
+Database::Others Database::seen_others() {
+    if (in_memory_) return {};
+    std::lock_guard lock(writer_mutex_);
+    const uint64_t version = data_version(*writer_);
+    const int64_t now = disk_bytes();
+    Others others;
+    others.wrote = version != std::exchange(version_known_, version);
+    others.disk_bytes =
+        std::exchange(disk_bytes_by_others_, 0) + now - std::exchange(disk_bytes_known_, now);
+    return others;
 }
 
 Database::Lease::Lease(Database& owner) : database(owner) {

@@ -37,6 +37,13 @@ public:
         return f(*reader.connection);
     }
 
+    // What other processes did since the last call, or since it was opened.
+    struct Others {
+        bool wrote = false;
+        int64_t disk_bytes = 0;  // of blobs and staging that came, less those that went
+    };
+    Others seen_others();
+
     // One transaction: committed when `f` returns, rolled back when it throws.
     template <class F>
     auto write(F f) {
@@ -73,15 +80,19 @@ private:
     template <class F>
     auto transact(F& f) {
         Transaction transaction(*writer_);
+        const int64_t before = disk_bytes();
         if constexpr (std::is_void_v<decltype(f(*writer_))>) {
             f(*writer_);
-            transaction.commit();
+            commit(transaction, before);
         } else {
             auto result = f(*writer_);
-            transaction.commit();
+            commit(transaction, before);
             return result;
         }
     }
+    void commit(Transaction&, int64_t disk_bytes_before);
+    // As the counters have it.
+    int64_t disk_bytes();
 
     template <class F>
     auto finish(F f) {
@@ -103,6 +114,10 @@ private:
     std::atomic<int> log_pages_{0};  // the writer's hook sets it
     std::mutex writer_mutex_;
     std::unique_ptr<Connection> writer_;
+    // What changed between two of our own transactions was others' doing.
+    int64_t disk_bytes_known_ = 0;
+    int64_t disk_bytes_by_others_ = 0;
+    uint64_t version_known_ = 0;
 
     std::mutex readers_mutex_;
     std::condition_variable reader_free_;

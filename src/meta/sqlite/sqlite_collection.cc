@@ -144,13 +144,18 @@ std::vector<oci::Digest> SqliteEngine::loose_links(std::string_view repository,
 
 void SqliteEngine::unlink(std::string_view repository, std::span<const oci::Digest> digests) {
     if (digests.empty()) return;
-    database_.write([&](Connection& c) {
+    const uint64_t gone = database_.write([&](Connection& c) {
+        uint64_t count = 0;
         const auto id = find_repository(c, repository);
-        if (!id) return;
+        if (!id) return count;
         for (const auto& digest : digests)
-            Query(c, "DELETE FROM links WHERE repository = ? AND digest = ?", *id, digest).run();
+            count += Query(c, "DELETE FROM links WHERE repository = ? AND digest = ?", *id, digest)
+                         .run();
+        return count;
     });
+    if (gone == 0) return;
     if (pins_.keeps(repository)) pins_.forget(digests);
+    removals_.raise();
 }
 
 size_t SqliteEngine::sweep_manifests(WallTime accessed_before, size_t limit) {
@@ -164,7 +169,7 @@ size_t SqliteEngine::sweep_manifests(WallTime accessed_before, size_t limit) {
         return digests;
     });
     if (old.empty()) return 0;
-    return database_.write([&](Connection& c) {
+    const size_t gone = database_.write([&](Connection& c) {
         size_t count = 0;
         for (const auto& digest : old) {
             const bool still = Query(c, "SELECT 1 FROM manifests WHERE digest = ? AND accessed < ?",
@@ -175,6 +180,8 @@ size_t SqliteEngine::sweep_manifests(WallTime accessed_before, size_t limit) {
         }
         return count;
     });
+    if (gone > 0) removals_.raise();
+    return gone;
 }
 
 std::vector<Doomed> SqliteEngine::sweep_blobs(std::optional<oci::Digest> after,
@@ -185,7 +192,7 @@ std::vector<Doomed> SqliteEngine::sweep_blobs(std::optional<oci::Digest> after,
     });
     *next = looked.next;
     if (looked.unlinked.empty()) return {};
-    return database_.write([&](Connection& c) {
+    auto gone = database_.write([&](Connection& c) {
         std::vector<Doomed> taken;
         for (const auto& found : looked.unlinked) {
             // It may have been linked or read since it was looked at.
@@ -198,6 +205,8 @@ std::vector<Doomed> SqliteEngine::sweep_blobs(std::optional<oci::Digest> after,
         }
         return taken;
     });
+    if (!gone.empty()) removals_.raise();
+    return gone;
 }
 
 std::vector<Doomed> SqliteEngine::unlinked_blobs(std::optional<oci::Digest> after,

@@ -10,6 +10,7 @@
 #include "meta/engine.h"
 #include "meta/sqlite/database.h"
 #include "meta/sqlite/pins.h"
+#include "meta/sqlite/removals.h"
 
 namespace weir::meta {
 
@@ -50,6 +51,7 @@ public:
     uint64_t next_generation() override;
     void touch(std::span<const Touch>) override;
     Usage usage() override;
+    uint64_t removals() const noexcept override { return removals_.number(); }
 
     // Upkeep: uploads.
     void enable_uploads(bool) override;
@@ -100,6 +102,7 @@ public:
     std::optional<RepositoryUsage> repository_usage(std::string_view repository) override;
     std::vector<BlobState> blob_states(std::optional<oci::Digest> after, size_t limit) override;
     bool lost_on_disk(const oci::Digest&, uint64_t generation) override;
+    int64_t disk_bytes_by_others() override;
     std::vector<std::string> linked_from(const oci::Digest&, size_t limit) override;
 
 private:
@@ -118,6 +121,7 @@ private:
     const uint64_t opening_;  // tells this opening of the database from others
     Database database_;
     Pins pins_;
+    Removals removals_;
     std::atomic<bool> uploads_{false};
     std::atomic<bool> leases_ended_{false};
 

@@ -113,7 +113,8 @@ void insert_manifest(Connection& c, const ManifestRow& row,
 SqliteEngine::SqliteEngine(SqliteOptions options)
     : clock_(*options.clock),
       opening_((system_random().next() >> 2) + 1),
-      database_(std::move(options)) {}
+      database_(options),
+      removals_(options.path == ":memory:" ? "" : options.path + "-removals") {}
 
 std::optional<BlobRow> SqliteEngine::find_blob(const oci::Digest& digest) {
     return database_.read([&](Connection& c) -> std::optional<BlobRow> {
@@ -190,7 +191,10 @@ void SqliteEngine::put_manifest(const ManifestRow& row, std::string_view reposit
 }
 
 bool SqliteEngine::remove_manifest(const oci::Digest& digest) {
-    return database_.write([&](Connection& c) { return delete_manifest(c, digest, wall()); });
+    const bool removed =
+        database_.write([&](Connection& c) { return delete_manifest(c, digest, wall()); });
+    if (removed) removals_.raise();
+    return removed;
 }
 
 std::vector<oci::Digest> SqliteEngine::unpinned_by(Connection& c, std::string_view repository,
@@ -253,6 +257,7 @@ bool SqliteEngine::delete_tag(std::string_view repository, std::string_view tag,
         return true;
     });
     pins_.forget(unpinned);
+    if (deleted) removals_.raise();
     return deleted;
 }
 

@@ -133,7 +133,7 @@ bool SqliteEngine::evict(const Victim& victim) {
 }
 
 bool SqliteEngine::lost_on_disk(const oci::Digest& digest, uint64_t generation) {
-    return database_.write([&](Connection& c) {
+    const bool lost = database_.write([&](Connection& c) {
         bool in_s3 = false;
         {
             Query q(c,
@@ -148,6 +148,8 @@ bool SqliteEngine::lost_on_disk(const oci::Digest& digest, uint64_t generation) 
             forget_blob(c, digest, wall());
         return true;
     });
+    if (lost) removals_.raise();
+    return lost;
 }
 
 void SqliteEngine::lost_in_s3(const oci::Digest& digest) {

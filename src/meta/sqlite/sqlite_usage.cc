@@ -65,6 +65,12 @@ std::vector<Upkeep::BlobState> SqliteEngine::blob_states(std::optional<oci::Dige
     });
 }
 
+int64_t SqliteEngine::disk_bytes_by_others() {
+    const auto others = database_.seen_others();
+    if (others.wrote) removals_.raise();
+    return others.disk_bytes;
+}
+
 std::vector<std::string> SqliteEngine::linked_from(const oci::Digest& digest, size_t limit) {
     return database_.read([&](Connection& c) {
         std::vector<std::string> names;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "cache/lru.h"
+#include "meta/sqlite/sqlite_metadata.h"
 #include "oci/digest.h"
 
 namespace weir::cache {
@@ -35,6 +36,44 @@ TEST(Lru, a_value_is_put_only_where_what_was_seen_still_is) {
     EXPECT_EQ(lru.get(std::string_view("a")), 1);
     lru.put_if("a", 3, [](int now) { return now == 1; });
     EXPECT_EQ(lru.get(std::string_view("a")), 3);
+}
+
+class BelievedTest : public testing::Test {
+protected:
+    std::unique_ptr<meta::Engine> db = meta::open_sqlite({":memory:"});
+    Believed<std::string, int> believed{160, *db};
+    void remove_something() {
+        const auto digest = *oci::Digest::parse("sha256:" + std::string(64, 'a'));
+        db->put_tag("a", "t", {digest, {}, ""});
+        ASSERT_TRUE(db->remove_tag("a", "t"));
+    }
+};
+
+TEST_F(BelievedTest, a_value_counts_until_something_is_removed) {
+    believed.put("a", 1, db->removals());
+    EXPECT_EQ(believed.get("a"), 1);
+    remove_something();
+    EXPECT_FALSE(believed.get("a"));
+    believed.put("a", 2, db->removals());
+    EXPECT_EQ(believed.get("a"), 2);
+}
+
+TEST_F(BelievedTest, what_was_read_before_a_removal_is_not_put_after_it) {
+    const uint64_t as_of = db->removals();
+    remove_something();
+    believed.put("a", 1, as_of);
+    believed.put_if("b", 1, as_of, [](int) { return true; });
+    EXPECT_FALSE(believed.get("a"));
+    EXPECT_FALSE(believed.get("b"));
+}
+
+TEST_F(BelievedTest, a_value_that_counts_no_more_stands_in_nobodys_way) {
+    believed.put("a", 1, db->removals());
+    remove_something();
+    believed.put_if("a", 2, db->removals(), [](int) { return false; });
+    EXPECT_EQ(believed.get("a"), 2);
+    believed.put_if("a", 3, db->removals(), [](int) { return false; });
+    EXPECT_EQ(believed.get("a"), 2);
 }
 
 TEST(Negatives, are_believed_for_their_time) {

@@ -115,6 +115,41 @@ TEST_P(CollectionContract, a_tag_is_removed_only_if_it_still_points_there) {
     EXPECT_FALSE(db->find_tag(kRepository, "t"));
 }
 
+// --- what a memory may know
+
+TEST_P(CollectionContract, the_number_of_removals_grows_with_each_thing_that_goes_and_else_never) {
+    uint64_t last = db->removals();
+    const auto grown = [&] { return std::exchange(last, db->removals()) != last; };
+    put(1);
+    put(2);
+    image(11, {1, 2}, "t");
+    touch(1, 3000);
+    untagged();
+    loose();
+    EXPECT_FALSE(db->remove_tag_if(kRepository, "t", digest_of(1)));
+    unlink(7);
+    EXPECT_FALSE(db->lost_on_disk(digest_of(1), 999));
+    EXPECT_EQ(db->sweep_manifests(at(1'000'000), 10), 0u);
+    EXPECT_THAT(sweep(), IsEmpty());
+    EXPECT_FALSE(grown());
+    EXPECT_TRUE(db->remove_tag_if(kRepository, "t", digest_of(11)));
+    EXPECT_TRUE(grown());
+    unlink(11);
+    EXPECT_TRUE(grown());
+    EXPECT_EQ(db->sweep_manifests(at(1'000'000), 10), 1u);
+    EXPECT_TRUE(grown());
+    lose(2);
+    EXPECT_TRUE(grown());
+    unlink(1);
+    EXPECT_TRUE(grown());
+    EXPECT_EQ(sweep().size(), 1u);
+    EXPECT_TRUE(grown());
+    image(12, {}, "");
+    EXPECT_FALSE(grown());
+    EXPECT_TRUE(db->remove_manifest(digest_of(12)));
+    EXPECT_TRUE(grown());
+}
+
 // --- manifests and links
 
 TEST_P(CollectionContract, untagged_is_what_no_tag_index_or_subject_of_the_repository_holds) {
