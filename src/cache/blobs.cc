@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "cache/past_disk.h"
 #include "cache/readable.h"
 #include "cache/remote_origin.h"
 
@@ -111,7 +112,8 @@ std::optional<BlobView> Blobs::blob_now(const TargetPtr& target, const oci::Dige
     view.size = stored->size;
     view.from = From::hit_disk;
     view.upstream = std::move(stored->upstream);
-    view.readable = std::make_shared<StoredReadable>(std::move(*file), hold(digest));
+    view.readable = std::make_shared<StoredReadable>(*this, target, digest, view.size,
+                                                     std::move(*file), hold(digest));
     return view;
 }
 
@@ -121,10 +123,13 @@ Task<Blobs::Known> Blobs::look_up(TargetPtr target, oci::Digest digest) {
     known.linked = links_.get(pair_key(target->repository, sum_text(digest))).has_value();
     if (known.stored && known.linked) co_return known;
     const uint64_t as_of = metadata_.removals();
-    const auto row = co_await pool_.run([this, target, digest] {
-        return std::make_pair(metadata_.find_blob(digest),
-                              metadata_.linked(target->repository, digest));
-    });
+    const auto row = co_await ask_disk(
+        pool_,
+        [this, target, digest] {
+            return std::make_pair(metadata_.find_blob(digest),
+                                  metadata_.linked(target->repository, digest));
+        },
+        std::make_pair(std::optional<meta::BlobRow>(), known.linked), &known.unread);
     if (row.first && row.first->in_s3) known.in_durable_tier = row.first->size;
     if (row.first && row.first->on_disk) {
         known.stored = StoredBlob{row.first->size, row.first->generation,
@@ -172,8 +177,11 @@ Task<uint64_t> Blobs::ask_upstream(TargetPtr target, oci::Digest digest, bool li
 
 Task<> Blobs::link(TargetPtr target, oci::Digest digest) {
     const uint64_t as_of = metadata_.removals();
-    co_await pool_.run([this, target, digest] { metadata_.link(target->repository, digest); });
-    linked(target->repository, digest, as_of);
+    auto put = [this, target, digest] {
+        metadata_.link(target->repository, digest);
+        return true;
+    };
+    if (co_await ask_disk(pool_, std::move(put), false)) linked(target->repository, digest, as_of);
 }
 
 Task<uint64_t> Blobs::prove(TargetPtr target, oci::Digest digest, bool link, TimePoint deadline) {
@@ -188,7 +196,19 @@ Task<uint64_t> Blobs::prove(TargetPtr target, oci::Digest digest, bool link, Tim
 Task<BlobView> Blobs::blob(TargetPtr target, oci::Digest digest, std::vector<WantedRange> wanted,
                            bool head) {
     const TimePoint deadline = clock_.now() + options_.miss_timeout;
-    Known known = co_await look_up(target, digest);
+    const Known known = co_await look_up(target, digest);
+    try {
+        co_return co_await blob(target, digest, std::move(wanted), head, known, deadline);
+    } catch (const Failure& failure) {
+        if (!known.unread || failure.kind() != Kind::blob_unknown) throw;
+    }
+    // It may be stored, whatever its upstream says.
+    negatives_.forget(negative_key(*target, digest));
+    std::rethrow_exception(known.unread);
+}
+
+Task<BlobView> Blobs::blob(TargetPtr target, oci::Digest digest, std::vector<WantedRange> wanted,
+                           bool head, Known known, TimePoint deadline) {
     if (known.stored) {
         if (!known.linked) co_await prove(target, digest, true, deadline);
         touches_.add(digest, clock_.wall());
@@ -197,8 +217,18 @@ Task<BlobView> Blobs::blob(TargetPtr target, oci::Digest digest, std::vector<Wan
         view.size = known.stored->size;
         view.from = From::hit_disk;
         view.upstream = known.stored->upstream;
-        if (auto file = co_await open_file(digest, *known.stored)) {
-            view.readable = std::make_shared<StoredReadable>(std::move(file), hold(digest));
+        std::shared_ptr<const File> file;
+        bool broken = false;
+        try {
+            file = co_await open_file(digest, *known.stored);
+        } catch (const Failure& failure) {
+            if (!is_disk_fault(failure)) throw;
+            log::warn("cache", "{} is read past the disk: {}", digest.text(), failure.what());
+            broken = true;
+        }
+        if (file || broken) {
+            view.readable = std::make_shared<StoredReadable>(*this, target, digest, view.size,
+                                                             std::move(file), hold(digest));
             co_return view;
         }
         // The file is gone: what else is known of the blob is asked anew.
@@ -242,7 +272,7 @@ Task<BlobView> Blobs::fetch(TargetPtr target, oci::Digest digest, std::vector<Wa
     }
     BlobView view;
     view.digest = digest;
-    bool no_space = false;
+    bool unkept = false;
     std::shared_ptr<Fetch> fetch;
     try {
         const auto joined = table_.join_or_start(digest, wanted, origins);
@@ -253,10 +283,10 @@ Task<BlobView> Blobs::fetch(TargetPtr target, oci::Digest digest, std::vector<Wa
     } catch (const Failure& failure) {
         if (failure.kind() == Kind::blob_unknown)
             negatives_.remember(negative_key(*target, digest), target->freshness->negative_ttl);
-        if (failure.kind() != Kind::no_space) throw;
-        no_space = true;
+        if (!is_disk_fault(failure)) throw;
+        unkept = true;
     }
-    if (no_space) co_return co_await relay(target, digest, deadline);
+    if (unkept) co_return co_await relay(target, digest, known, deadline);
     if (!proven && !fetch->proven(target->repository)) {
         co_await prove(target, digest, true, deadline);
     } else if (!proven && !wanted.empty()) {
@@ -269,15 +299,34 @@ Task<BlobView> Blobs::fetch(TargetPtr target, oci::Digest digest, std::vector<Wa
     co_return view;
 }
 
-Task<BlobView> Blobs::relay(TargetPtr target, oci::Digest digest, TimePoint deadline) {
+Task<BlobView> Blobs::relay(TargetPtr target, oci::Digest digest, Known known, TimePoint deadline) {
     BlobView view;
     view.digest = digest;
     view.from = From::relay;
     view.upstream = target->upstream_name;
-    view.size = co_await prove(target, digest, false, deadline);
+    if (known.linked && known.in_durable_tier) {
+        view.size = *known.in_durable_tier;
+    } else {
+        view.size = co_await prove(target, digest, false, deadline);
+    }
     view.readable =
-        std::make_shared<RelayReadable>(relays_, digest, view.size, origins_of(*target));
+        std::make_shared<RelayReadable>(relays_, digest, view.size, origins_for(*target, known));
     co_return view;
+}
+
+Task<std::unique_ptr<BlobReader>> Blobs::read_past_disk(TargetPtr target, RelayRequest rest) {
+    const auto digest = rest.digest;
+    log::warn("cache", "the file of {} can't be read; the rest comes from elsewhere",
+              digest.text());
+    forget(digest);
+    const auto row = co_await ask_disk(
+        pool_, [this, digest] { return metadata_.find_blob(digest); },
+        std::optional<meta::BlobRow>());
+    Known known;
+    known.linked = true;  // or it would not have been given
+    if (row && row->in_s3) known.in_durable_tier = row->size;
+    rest.origins = origins_for(*target, known);
+    co_return relays_.open(std::move(rest));
 }
 
 Task<> Blobs::stop() {

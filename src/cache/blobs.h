@@ -43,6 +43,9 @@ public:
     // (yet), or not linked.
     Task<std::optional<std::string>> redirect(TargetPtr, oci::Digest, std::chrono::seconds valid);
 
+    // For a reader of a stored file that the disk can't give: `rest.origins` are filled in.
+    Task<std::unique_ptr<BlobReader>> read_past_disk(TargetPtr, RelayRequest rest);
+
     Task<> stop();
     FetchTable& fetches() { return table_; }
     Relays& relays() { return relays_; }
@@ -54,7 +57,10 @@ private:
         std::optional<StoredBlob> stored;         // on disk
         std::optional<uint64_t> in_durable_tier;  // its size, when it is there
         bool linked = false;
+        std::exception_ptr unread;  // the database could not be asked
     };
+    Task<BlobView> blob(TargetPtr, oci::Digest, std::vector<WantedRange> wanted, bool head, Known,
+                        TimePoint deadline);
     Task<Known> look_up(TargetPtr, oci::Digest);
     Task<std::shared_ptr<const File>> open_file(oci::Digest, StoredBlob);
     // An upstream of the target confirms that the repository has the blob; throws otherwise. Gives
@@ -65,8 +71,9 @@ private:
                          TimePoint deadline);
     Origins origins_for(const Target&, const Known&);
     std::shared_ptr<const void> hold(const oci::Digest&);
+    // Linked in the database, or else (it can't be written now) only served.
     Task<> link(TargetPtr, oci::Digest);
-    Task<BlobView> relay(TargetPtr, oci::Digest, TimePoint deadline);
+    Task<BlobView> relay(TargetPtr, oci::Digest, Known, TimePoint deadline);
     std::string negative_key(const Target&, const oci::Digest&) const;
 
     const Options& options_;

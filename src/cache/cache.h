@@ -89,6 +89,9 @@ public:
     // Up to `max` bytes, at least one. nullopt when the range is done. Throws the Failure that
     // ended the fetch; the bytes given before are then not to be completed.
     virtual Task<std::optional<Bytes>> next(uint64_t max) = 0;
+    // The last `left` bytes of the piece that next() gave can't be read from its file. true: next()
+    // goes on with them, from elsewhere.
+    virtual bool unreadable(uint64_t /*left*/) { return false; }
     // Nobody wants the bytes any more: a next() that waits, or comes later, throws
     // Failure{cancelled}. May be called again.
     virtual void leave() {}

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "cache/past_disk.h"
 #include "cache/segment.h"
 
 namespace weir::cache {
@@ -14,11 +15,11 @@ void fire_all(const std::vector<Firing>& firings) {
     for (const Firing& firing : firings) firing.fire();
 }
 
-bool is_no_space(const std::exception_ptr& error) {
+bool ended_by_disk(const std::exception_ptr& error) {
     try {
         std::rethrow_exception(error);
     } catch (const Failure& failure) {
-        return failure.kind() == Kind::no_space;
+        return is_disk_fault(failure);
     } catch (...) {
         return false;
     }
@@ -76,8 +77,8 @@ Task<uint64_t> Fetch::head(TimePoint deadline) {
     for (;;) {
         {
             std::lock_guard lock(mutex_);
-            // Without room the size is all that a relay needs of it.
-            if (failure_ && !(full_ && size_ && file_)) std::rethrow_exception(failure_);
+            // Where it can't be kept the size is all that a relay needs of it.
+            if (failure_ && !(unkept_ && size_ && file_)) std::rethrow_exception(failure_);
             if (head_known_locked() || failure_) {
                 head_given_ = true;
                 co_return *size_;
@@ -197,7 +198,7 @@ void Fetch::fire_locked(std::vector<Firing>& out) {
 void Fetch::fail_locked(std::exception_ptr error, Wakes& out) {
     if (state_ != State::running || verified_) return;
     state_ = State::failed;
-    full_ = is_no_space(error);
+    unkept_ = ended_by_disk(error);
     failure_ = std::move(error);
     fire_locked(out.firings);
     for (const auto& segment : segments_) {

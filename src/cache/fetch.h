@@ -243,7 +243,7 @@ private:
     bool head_known_locked() const { return size_ && file_ && !room_wanted_ && !room_asked_; }
     uint64_t counted_ = 0;    // bytes of this blob that Space counts as used
     uint64_t row_bytes_ = 0;  // bytes of this blob that its row in the database counts
-    bool full_ = false;       // it failed for want of space
+    bool unkept_ = false;     // it failed for want of room, or of a sound disk
     bool resumed_ = false;    // bytes of an earlier process are in the file
     bool shown_ = false;      // a reader was given bytes
     bool mismatch_ = false;   // all has arrived, and it is not the blob

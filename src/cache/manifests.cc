@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "cache/past_disk.h"
 #include "crypto/hasher.h"
 #include "oci/manifest.h"
 
@@ -67,6 +68,7 @@ std::shared_ptr<const Manifest> told_manifest(const oci::Reference& reference,
 struct Checked {
     meta::ManifestRow row;
     std::vector<oci::Digest> references;
+    bool kept = true;
 };
 
 // Whether the bytes are what the reference names, and what they refer to. On the pool: hashing and
@@ -182,31 +184,37 @@ std::optional<ManifestView> Manifests::manifest_now(const TargetPtr& target,
 
 // ---- look-ups that may ask the database
 
-Task<Manifests::ManifestPtr> Manifests::find_stored(oci::Digest digest) {
+Task<Manifests::ManifestPtr> Manifests::find_stored(oci::Digest digest,
+                                                    std::exception_ptr* unread) {
     if (auto manifest = memory_.get(digest)) co_return *manifest;
     const uint64_t as_of = metadata_.removals();
-    auto row = co_await pool_.run([this, digest] { return metadata_.find_manifest(digest); });
+    auto row = co_await ask_disk(
+        pool_, [this, digest] { return metadata_.find_manifest(digest); },
+        std::optional<meta::ManifestRow>(), unread);
     if (!row) co_return nullptr;
     auto manifest = make_manifest(*row);
     remember(manifest, as_of);
     co_return manifest;
 }
 
-Task<bool> Manifests::is_linked(TargetPtr target, oci::Digest digest) {
+Task<bool> Manifests::is_linked(TargetPtr target, oci::Digest digest, std::exception_ptr* unread) {
     if (links_.get(pair_key(target->repository, sum_text(digest)))) co_return true;
     const uint64_t as_of = metadata_.removals();
-    const bool linked = co_await pool_.run(
-        [this, target, digest] { return metadata_.linked(target->repository, digest); });
+    const bool linked = co_await ask_disk(
+        pool_, [this, target, digest] { return metadata_.linked(target->repository, digest); },
+        false, unread);
     if (linked) remember_link(*target, digest, as_of);
     co_return linked;
 }
 
-Task<std::optional<KnownTag>> Manifests::find_tag(TargetPtr target, std::string tag) {
+Task<std::optional<KnownTag>> Manifests::find_tag(TargetPtr target, std::string tag,
+                                                  std::exception_ptr* unread) {
     if (auto known = tags_.get(pair_key(target->repository, tag))) co_return known;
     KnownTag known;
     known.as_of = metadata_.removals();
-    const auto row = co_await pool_.run(
-        [this, target, tag] { return metadata_.find_tag(target->repository, tag); });
+    const auto row = co_await ask_disk(
+        pool_, [this, target, tag] { return metadata_.find_tag(target->repository, tag); },
+        std::optional<meta::TagRow>(), unread);
     if (!row) co_return std::nullopt;
     known.digest = row->digest;
     // The monotonic clock began with this process (or boot): an age from the calendar, never in the
@@ -222,15 +230,25 @@ Task<std::optional<KnownTag>> Manifests::find_tag(TargetPtr target, std::string 
 // ---- the two ways to ask
 
 Task<ManifestView> Manifests::manifest(TargetPtr target, oci::Reference reference, bool head) {
-    if (reference.is_digest()) co_return co_await by_digest(target, reference.digest(), head);
-    co_return co_await by_tag(target, reference.tag(), head);
+    std::exception_ptr unread;
+    try {
+        if (reference.is_digest())
+            co_return co_await by_digest(target, reference.digest(), head, &unread);
+        co_return co_await by_tag(target, reference.tag(), head, &unread);
+    } catch (const Failure& failure) {
+        if (!unread || failure.kind() != Kind::manifest_unknown) throw;
+    }
+    // It may be stored, whatever its upstream says.
+    negatives_.forget(std::string(pair_key(target->repository, reference.text())));
+    std::rethrow_exception(unread);
 }
 
-Task<ManifestView> Manifests::by_digest(TargetPtr target, oci::Digest digest, bool head) {
+Task<ManifestView> Manifests::by_digest(TargetPtr target, oci::Digest digest, bool head,
+                                        std::exception_ptr* unread) {
     const oci::Reference reference(digest);
     const bool in_memory = memory_.get(digest).has_value();
-    if (auto manifest = co_await find_stored(digest)) {
-        if (!co_await is_linked(target, digest)) {
+    if (auto manifest = co_await find_stored(digest, unread)) {
+        if (!co_await is_linked(target, digest, unread)) {
             // Known through another repository: this one's upstream has to confirm that it has it
             // too.
             if (negatives_.holds(pair_key(target->repository, reference.text())))
@@ -239,12 +257,17 @@ Task<ManifestView> Manifests::by_digest(TargetPtr target, oci::Digest digest, bo
                 flight_key("head", *target, reference.text()),
                 [this, target, reference] { return ask_head(target, reference); }, deadline());
             const uint64_t as_of = metadata_.removals();
-            co_await pool_.run(
-                [this, target, digest] { metadata_.link(target->repository, digest); });
-            // While the upstream was asked it may have been collected: a link alone keeps nothing.
-            if (!co_await find_stored(digest))
-                co_return co_await ask(target, reference, head, deadline());
-            remember_link(*target, digest, as_of);
+            auto put = [this, target, digest] {
+                metadata_.link(target->repository, digest);
+                return true;
+            };
+            if (co_await ask_disk(pool_, std::move(put), false)) {
+                // While the upstream was asked it may have been collected: a link alone keeps
+                // nothing.
+                if (!co_await find_stored(digest, unread))
+                    co_return co_await ask(target, reference, head, deadline());
+                remember_link(*target, digest, as_of);
+            }
         }
         blobs_.touches().add(digest, clock_.wall());
         ManifestView view;
@@ -256,9 +279,10 @@ Task<ManifestView> Manifests::by_digest(TargetPtr target, oci::Digest digest, bo
     co_return co_await ask(target, reference, head, deadline());
 }
 
-Task<ManifestView> Manifests::by_tag(TargetPtr target, std::string tag, bool head) {
-    if (auto known = co_await find_tag(target, tag))
-        co_return co_await known_tag(target, tag, std::move(*known), head);
+Task<ManifestView> Manifests::by_tag(TargetPtr target, std::string tag, bool head,
+                                     std::exception_ptr* unread) {
+    if (auto known = co_await find_tag(target, tag, unread))
+        co_return co_await known_tag(target, tag, std::move(*known), head, unread);
     co_return co_await ask(target, oci::Reference(tag), head, deadline());
 }
 
@@ -274,11 +298,11 @@ Task<ManifestView> Manifests::ask(TargetPtr target, oci::Reference reference, bo
 }
 
 Task<ManifestView> Manifests::known_tag(TargetPtr target, std::string tag, KnownTag known,
-                                        bool head) {
+                                        bool head, std::exception_ptr* unread) {
     const Duration ttl = target->freshness->ttl_of(tag);
     const bool in_memory = known.manifest != nullptr;
     if (!in_memory) {
-        known.manifest = co_await find_stored(known.digest);
+        known.manifest = co_await find_stored(known.digest, unread);
         if (known.manifest) remember_still(*target, tag, known);
     }
     const ManifestPtr& answer = known.manifest || !head ? known.manifest : known.told;
@@ -386,10 +410,19 @@ Task<Manifests::ManifestPtr> Manifests::keep(TargetPtr target, oci::Reference re
         Checked c = check_manifest(reference, answer);
         c.row.created = c.row.accessed = wall;
         c.row.upstream = *upstream;
-        metadata_.put_manifest(c.row, target->repository, c.references, tag);
+        try {
+            metadata_.put_manifest(c.row, target->repository, c.references, tag);
+        } catch (const Failure& failure) {
+            if (!is_disk_fault(failure)) throw;
+            log::warn("cache", "manifest {} is served but not kept: {}", c.row.digest.text(),
+                      failure.what());
+            c.kept = false;
+        }
         return c;
     });
     auto manifest = make_manifest(checked.row);
+    // Memory never says more than the database.
+    if (!checked.kept) co_return manifest;
     remember(manifest, as_of);
     remember_link(*target, manifest->digest, as_of);
     for (const auto& digest : checked.references) {
@@ -417,8 +450,11 @@ Task<> Manifests::confirm(TargetPtr target, std::string tag, ManifestPtr told,
     row.upstream = *upstream;
     KnownTag known;
     known.as_of = metadata_.removals();
-    co_await pool_.run(
-        [this, target, tag, row] { metadata_.put_tag(target->repository, tag, row); });
+    auto put = [this, target, tag, row] {
+        metadata_.put_tag(target->repository, tag, row);
+        return true;
+    };
+    if (!co_await ask_disk(pool_, std::move(put), false)) co_return;
     known.digest = told->digest;
     known.confirmed = known.next_check = clock_.now();
     known.upstream = std::move(upstream);
@@ -445,7 +481,7 @@ Task<ManifestView> Manifests::revalidate(TargetPtr target, std::string tag, Know
                 co_return view;
             }
             const auto told = told_manifest(reference, answer);
-            auto stored = co_await find_stored(told->digest);
+            auto stored = co_await find_stored(told->digest, nullptr);
             // A tag that was only resolved before stays a name for a digest: bytes are for those
             // who ask for them.
             if (!stored && known.manifest) co_return co_await download(target, reference);

@@ -4,6 +4,7 @@
 // answer. Only a tag that was never seen waits for an upstream. 401, 403, 429, 5xx and time-outs
 // change nothing that is known.
 #pragma once
+#include <exception>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,13 +26,15 @@ public:
 
 private:
     using ManifestPtr = std::shared_ptr<const Manifest>;
-    Task<ManifestView> by_digest(TargetPtr, oci::Digest, bool head);
-    Task<ManifestView> by_tag(TargetPtr, std::string tag, bool head);
-    Task<ManifestView> known_tag(TargetPtr, std::string tag, KnownTag known, bool head);
+    // `unread`: set when the database could not be asked on the way (cache/past_disk.h).
+    Task<ManifestView> by_digest(TargetPtr, oci::Digest, bool head, std::exception_ptr* unread);
+    Task<ManifestView> by_tag(TargetPtr, std::string tag, bool head, std::exception_ptr* unread);
+    Task<ManifestView> known_tag(TargetPtr, std::string tag, KnownTag known, bool head,
+                                 std::exception_ptr* unread);
     Task<ManifestView> known_by_name(TargetPtr, std::string tag, KnownTag known, bool head);
-    Task<std::optional<KnownTag>> find_tag(TargetPtr, std::string tag);
-    Task<ManifestPtr> find_stored(oci::Digest);
-    Task<bool> is_linked(TargetPtr, oci::Digest);
+    Task<std::optional<KnownTag>> find_tag(TargetPtr, std::string tag, std::exception_ptr* unread);
+    Task<ManifestPtr> find_stored(oci::Digest, std::exception_ptr* unread);
+    Task<bool> is_linked(TargetPtr, oci::Digest, std::exception_ptr* unread);
 
     // From an upstream, unless it said no a moment ago.
     Task<ManifestView> ask(TargetPtr, oci::Reference, bool head, TimePoint until);

@@ -1,5 +1,7 @@
 #include "cache/readable.h"
 
+#include "cache/past_disk.h"
+
 #include <algorithm>
 
 namespace weir::cache {
@@ -13,14 +15,19 @@ constexpr Duration kBatchTime = 2ms;
 
 class StoredReader : public BlobReader {
 public:
-    StoredReader(std::shared_ptr<const File> file, std::shared_ptr<const void> use, uint64_t first,
-                 uint64_t length)
-        : file_(std::move(file)), use_(std::move(use)), offset_(first), left_(length) {}
+    StoredReader(std::shared_ptr<const StoredReadable> from, uint64_t first, uint64_t length)
+        : from_(std::move(from)), first_(first), offset_(first), left_(length) {}
 
     Task<std::optional<Bytes>> next(uint64_t max) override {
+        if (relay_) co_return co_await relay_->next(max);
         if (left_ == 0) co_return std::nullopt;
+        if (unreadable_ || !from_->file()) {
+            relay_ = co_await from_->read_past_disk(first_, offset_, left_);
+            if (gone_) relay_->leave();
+            co_return co_await relay_->next(max);
+        }
         FileBytes bytes;
-        bytes.file = file_;
+        bytes.file = from_->file();
         bytes.offset = offset_;
         bytes.length = std::min(left_, max);
         offset_ += bytes.length;
@@ -28,10 +35,23 @@ public:
         co_return Bytes(std::move(bytes));
     }
 
+    bool unreadable(uint64_t left) override {
+        offset_ -= left;
+        left_ += left;
+        return unreadable_ = true;
+    }
+
+    void leave() override {
+        gone_ = true;
+        if (relay_) relay_->leave();
+    }
+
 private:
-    std::shared_ptr<const File> file_;
-    std::shared_ptr<const void> use_;
+    const std::shared_ptr<const StoredReadable> from_;
+    const uint64_t first_;
     uint64_t offset_, left_;
+    bool unreadable_ = false, gone_ = false;
+    std::unique_ptr<BlobReader> relay_;
 };
 
 class FetchReader : public BlobReader {
@@ -42,24 +62,30 @@ public:
     Task<std::optional<Bytes>> next(uint64_t max) override {
         if (relay_) co_return co_await relay_->next(max);
         if (left_ == 0) co_return std::nullopt;
-        bool full = false;
-        try {
-            const uint64_t count = co_await readable();
-            FileBytes bytes;
-            bytes.file = fetch_->file();
-            bytes.offset = offset_;
-            bytes.length = std::min({left_, max, count});
-            bytes.hot = true;
-            offset_ += bytes.length;
-            left_ -= bytes.length;
-            last_ = Loop::current().now();
-            co_return Bytes(std::move(bytes));
-        } catch (const Failure& failure) {
-            if (failure.kind() != Kind::no_space) throw;
-            full = true;
-        }
-        if (full) relay_ = go_on_by_relay();
+        bool unkept = unreadable_;
+        if (!unkept) try {
+                const uint64_t count = co_await readable();
+                FileBytes bytes;
+                bytes.file = fetch_->file();
+                bytes.offset = offset_;
+                bytes.length = std::min({left_, max, count});
+                bytes.hot = true;
+                offset_ += bytes.length;
+                left_ -= bytes.length;
+                last_ = Loop::current().now();
+                co_return Bytes(std::move(bytes));
+            } catch (const Failure& failure) {
+                if (!is_disk_fault(failure)) throw;
+                unkept = true;
+            }
+        if (unkept) relay_ = go_on_by_relay();
         co_return co_await relay_->next(max);
+    }
+
+    bool unreadable(uint64_t left) override {
+        offset_ -= left;
+        left_ += left;
+        return unreadable_ = true;
     }
 
     void leave() override {
@@ -99,6 +125,7 @@ private:
     uint64_t first_, offset_, left_;
     TimePoint last_{};
     Departure departure_;
+    bool unreadable_ = false;
     std::unique_ptr<BlobReader> relay_;
 };
 
@@ -109,7 +136,18 @@ std::unique_ptr<BlobReader> BlobView::reader(uint64_t first, uint64_t length) co
 }
 
 std::unique_ptr<BlobReader> StoredReadable::reader(uint64_t first, uint64_t length) const {
-    return std::make_unique<StoredReader>(file_, use_, first, length);
+    return std::make_unique<StoredReader>(shared_from_this(), first, length);
+}
+
+Task<std::unique_ptr<BlobReader>> StoredReadable::read_past_disk(uint64_t begun, uint64_t first,
+                                                                 uint64_t length) const {
+    RelayRequest rest;
+    rest.digest = digest_;
+    rest.first = first;
+    rest.length = length;
+    rest.size = size_;
+    if (begun == 0 && first > 0) rest.prefix = file_;
+    return blobs_.read_past_disk(target_, std::move(rest));
 }
 
 std::unique_ptr<BlobReader> FetchReadable::reader(uint64_t first, uint64_t length) const {

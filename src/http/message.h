@@ -71,6 +71,9 @@ public:
     // Up to `max` bytes, at least one; nullopt at the end. Throws to abort: the connection is then
     // cut, because the head is out and an early close is the only honest signal.
     virtual Task<std::optional<Piece>> next(uint64_t max) = 0;
+    // The last `left` bytes of the FilePiece that next() gave can't be read. true: next() goes on
+    // with them, from elsewhere. false: the connection is cut.
+    virtual bool unreadable(uint64_t /*left*/) { return false; }
     // The client has left, or is cut, while next() waits: it may throw Failure{cancelled} now
     // rather than later. May be called again.
     virtual void client_left() {}

@@ -55,10 +55,12 @@ private:
 
     Task<bool> run_source(Source*);
     Task<bool> send(std::span<const std::byte>);
-    Task<bool> send(FilePiece);
-    Task<bool> send_by_kernel(FilePiece);
-    Task<bool> send_by_copy(FilePiece);
-    Task<bool> send_by_pool(FilePiece);
+    // Of a file: the piece becomes what is left of it. Where the file is at fault, unreadable_ is
+    // set.
+    Task<bool> send(FilePiece&);
+    Task<bool> send_by_kernel(FilePiece&);
+    Task<bool> send_by_copy(FilePiece&);
+    Task<bool> send_by_pool(FilePiece&);
     Task<bool> warm(std::shared_ptr<const File>, uint64_t offset, uint64_t length);
     Task<bool> blocked();
     Task<> turn(uint64_t bytes);
@@ -79,6 +81,7 @@ private:
     bool close_delimited_ = false;
     bool first_byte_ = false;
     bool in_source_ = false;
+    bool unreadable_ = false;
     uint64_t turn_bytes_ = 0;
     TimePoint received_;
     Outcome outcome_;

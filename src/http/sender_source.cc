@@ -84,10 +84,18 @@ Task<bool> Sender::run_source(Source* source) {
         }
         if (chunked_) fmt::format_to(std::back_inserter(text_), "{:x}\r\n", size);
         bool sent;
+        uint64_t unsent = 0;
+        unreadable_ = false;
         if (auto* file = std::get_if<FilePiece>(&*piece)) {
-            sent = co_await send(std::move(*file));
+            sent = co_await send(*file);
+            unsent = file->length;
         } else {
             sent = co_await send(std::get<std::span<const std::byte>>(*piece));
+        }
+        // A chunk's size is out already.
+        if (unreadable_ && !chunked_ && source->unreadable(unsent)) {
+            left -= size - unsent;
+            continue;
         }
         if (!sent) co_return false;
         if (chunked_) text_ += "\r\n";
@@ -151,17 +159,17 @@ Task<bool> Sender::send(std::span<const std::byte> bytes) {
     co_return connection_.gone() == Connection::Gone::no;
 }
 
-Task<bool> Sender::send(FilePiece piece) {
-    if (piece.file->descriptor() < 0) co_return co_await send_by_pool(std::move(piece));
+Task<bool> Sender::send(FilePiece& piece) {
+    if (piece.file->descriptor() < 0) co_return co_await send_by_pool(piece);
     const bool copy =
         !connection_.transport().sends_files() || (!text().empty() && piece.length <= kCopyBytes);
-    if (copy) co_return co_await send_by_copy(std::move(piece));
-    co_return co_await send_by_kernel(std::move(piece));
+    if (copy) co_return co_await send_by_copy(piece);
+    co_return co_await send_by_kernel(piece);
 }
 
-Task<bool> Sender::send_by_kernel(FilePiece piece) {
+Task<bool> Sender::send_by_kernel(FilePiece& piece) {
     const int fd = piece.file->descriptor();
-    uint64_t offset = piece.offset;
+    uint64_t& offset = piece.offset;
     const uint64_t end = piece.offset + piece.length;
     uint64_t warm_until = piece.hot ? end : offset;
     while (offset < end) {
@@ -179,8 +187,12 @@ Task<bool> Sender::send_by_kernel(FilePiece piece) {
         const Io io = connection_.transport().send_file(fd, offset, warm_until - offset);
         if (io.kind == Io::Kind::moved) {
             offset += io.bytes;
+            piece.length -= io.bytes;
             outcome_.body_bytes_sent += io.bytes;
             co_await turn(io.bytes);
+        } else if (io.kind == Io::Kind::unreadable) {
+            unreadable_ = true;
+            co_return false;
         } else if (io.kind == Io::Kind::broken) {
             connection_.leave(Connection::Gone::broken);
         } else {
@@ -192,9 +204,9 @@ Task<bool> Sender::send_by_kernel(FilePiece piece) {
     co_return true;
 }
 
-Task<bool> Sender::send_by_copy(FilePiece piece) {
+Task<bool> Sender::send_by_copy(FilePiece& piece) {
     const int fd = piece.file->descriptor();
-    uint64_t offset = piece.offset;
+    uint64_t& offset = piece.offset;
     const uint64_t end = piece.offset + piece.length;
     uint64_t warm_until = piece.hot ? end : offset;
     while (offset < end) {
@@ -209,7 +221,10 @@ Task<bool> Sender::send_by_copy(FilePiece piece) {
         const auto cached = offset < warm_until
                                 ? read_now(fd, offset, scratch.subspan(head_bytes, length))
                                 : read_cached(fd, offset, scratch.subspan(head_bytes, length));
-        if (cached == Cached::broken) co_return false;
+        if (cached == Cached::broken) {
+            unreadable_ = true;
+            co_return false;
+        }
         if (cached == Cached::no) {
             const uint64_t window = std::min(end - offset, kTurnBytes);
             if (!co_await warm(piece.file, offset, window)) co_return false;
@@ -220,6 +235,7 @@ Task<bool> Sender::send_by_copy(FilePiece piece) {
         const Step step = push_all({scratch.data(), head_bytes + length});
         const uint64_t moved = outcome_.body_bytes_sent - before;
         offset += moved;
+        piece.length -= moved;
         if (step == Step::broken) connection_.leave(Connection::Gone::broken);
         if (step == Step::blocked && !co_await blocked()) co_return false;
         if (connection_.gone() != Connection::Gone::no) co_return false;
@@ -244,33 +260,38 @@ Sender::Step Sender::push_all(std::string_view bytes) {
     return Step::sent;
 }
 
-Task<bool> Sender::send_by_pool(FilePiece piece) {
+Task<bool> Sender::send_by_pool(FilePiece& piece) {
     auto buffer =
         std::make_shared<std::vector<std::byte>>(std::min<uint64_t>(piece.length, kPoolReadBytes));
-    for (uint64_t done = 0; done < piece.length;) {
-        const size_t length = std::min<uint64_t>(piece.length - done, buffer->size());
-        const uint64_t offset = piece.offset + done;
+    while (piece.length > 0) {
+        const size_t length = std::min<uint64_t>(piece.length, buffer->size());
+        const uint64_t offset = piece.offset;
         auto read = [file = piece.file, buffer, offset, length] {
             return file->read_at(offset, std::span(*buffer).first(length));
         };
         if (co_await pool_.run(std::move(read)) != length) co_return false;
         const std::span<const std::byte> bytes(buffer->data(), length);
         if (!co_await send(bytes)) co_return false;
-        done += length;
+        piece.offset += length;
+        piece.length -= length;
     }
     co_return true;
 }
 
-// false: the file is shorter than the piece, or can't be read.
+// false: the file is shorter than the piece, or can't be read; unreadable_ is set then.
 Task<bool> Sender::warm(std::shared_ptr<const File> file, uint64_t offset, uint64_t length) {
     char byte;
     const int fd = file->descriptor();
     const auto cached = read_cached(fd, offset + length - 1, {&byte, 1});
-    if (cached != Cached::no) co_return cached == Cached::yes;
-    auto load = [file = std::move(file), fd, offset, length] {
-        return load_window(fd, offset, length);
-    };
-    co_return co_await pool_.run(std::move(load));
+    bool there = cached == Cached::yes;
+    if (cached == Cached::no) {
+        auto load = [file = std::move(file), fd, offset, length] {
+            return load_window(fd, offset, length);
+        };
+        there = co_await pool_.run(std::move(load));
+    }
+    unreadable_ = !there;
+    co_return there;
 }
 
 }  // namespace weir::http

@@ -27,6 +27,7 @@ struct Io {
         wait_write,  // nothing; again when the socket is writable
         ended,       // the peer will send no more
         broken,      // the connection is of no use any more
+        unreadable,  // send_file(): the file does not give those bytes; the connection is as before
     };
     Kind kind = Kind::broken;
     size_t bytes = 0;

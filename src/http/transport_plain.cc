@@ -54,9 +54,9 @@ public:
         do {
             put = ::sendfile(fd(), file, &at, length);
         } while (put < 0 && errno == EINTR);
+        // EIO is the disk's; 0: the file is shorter than promised.
+        if (put == 0 || (put < 0 && errno == EIO)) return {Io::Kind::unreadable, 0};
         if (put < 0) return failed(Io::Kind::wait_write);
-        // Nothing to send: the file is shorter than promised.
-        if (put == 0) return {Io::Kind::broken, 0};
         return {Io::Kind::moved, static_cast<size_t>(put)};
     }
 

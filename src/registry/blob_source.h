@@ -18,6 +18,7 @@ class BlobSource : public http::Source {
 public:
     explicit BlobSource(std::unique_ptr<cache::BlobReader> reader) : reader_(std::move(reader)) {}
     Task<std::optional<http::Piece>> next(uint64_t max) override;
+    bool unreadable(uint64_t left) override { return reader_->unreadable(left); }
     void client_left() override { reader_->leave(); }
 
 private:
@@ -33,6 +34,7 @@ public:
     uint64_t length() const;
     std::string content_type() const;
     Task<std::optional<http::Piece>> next(uint64_t max) override;
+    bool unreadable(uint64_t left) override { return reader_ && reader_->unreadable(left); }
     void client_left() override {
         if (reader_) reader_->leave();
     }
