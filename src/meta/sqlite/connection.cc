@@ -13,6 +13,8 @@
 namespace weir::meta {
 namespace {
 
+constexpr int kSwitchPauseMs = 5;
+
 // What an operator can do about it.
 std::string hint(int code, const std::string& path) {
     switch (code & 0xff) {
@@ -73,18 +75,35 @@ void Connection::execute(const std::string& sql) {
     if (code != SQLITE_OK) fail(code);
 }
 
-std::string Connection::text(const std::string& sql) {
+int Connection::try_text(const std::string& sql, std::string& value) {
     sqlite3_stmt* statement = nullptr;
     int code = sqlite3_prepare_v2(db_, sql.c_str(), -1, &statement, nullptr);
-    std::string value;
     if (code == SQLITE_OK) {
         code = sqlite3_step(statement);
         if (const auto* found = code == SQLITE_ROW ? sqlite3_column_text(statement, 0) : nullptr)
             value = reinterpret_cast<const char*>(found);
     }
     sqlite3_finalize(statement);
-    if (code != SQLITE_ROW && code != SQLITE_DONE) fail(code);
+    return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
+std::string Connection::text(const std::string& sql) {
+    std::string value;
+    if (const int code = try_text(sql, value); code != SQLITE_OK) fail(code);
     return value;
+}
+
+// The switch reads first and then wants to write, and SQLite's own waiting (busy_timeout) is only
+// for the first lock of a statement: of two who switch a new file at the same time one is told
+// "database is locked" at once.
+std::string Connection::switch_to_log() {
+    for (int waited_ms = 0;; waited_ms += kSwitchPauseMs) {
+        std::string mode;
+        const int code = try_text("PRAGMA journal_mode = WAL", mode);
+        if (code == SQLITE_OK) return mode;
+        if ((code & 0xff) != SQLITE_BUSY || waited_ms >= kBusyTimeoutMs) fail(code);
+        sqlite3_sleep(kSwitchPauseMs);
+    }
 }
 
 int64_t Connection::number(const std::string& sql) {

@@ -41,11 +41,16 @@ public:
     // The first column of the first row as a number or a text.
     int64_t number(const std::string& sql);
     std::string text(const std::string& sql);
+    // Switches to the write-ahead log; returns the journal mode the file has then. Waits for others
+    // who do the same.
+    std::string switch_to_log();
     // `sql` must have static storage: the statement is kept under its address.
     sqlite3_stmt* prepared(const char* sql);
     [[noreturn]] void fail(int code) const;
 
 private:
+    int try_text(const std::string& sql, std::string& value);
+
     std::string path_;
     sqlite3* db_ = nullptr;
     std::unordered_map<const char*, sqlite3_stmt*> statements_;

@@ -62,7 +62,7 @@ void prepare_schema(Connection& connection, bool durable) {
     // What is not ours is not touched, so this comes before the journal mode is set.
     const int64_t version = checked_version(connection);
     if (sqlite3_db_readonly(connection.handle(), "main") == 1) connection.fail(SQLITE_READONLY);
-    const std::string mode = connection.text("PRAGMA journal_mode = WAL");
+    const std::string mode = connection.switch_to_log();
     if (mode != "wal" && mode != "memory")
         throw Failure(Kind::io,
                       fmt::format("metadata {}: no write-ahead log is possible there (journal "

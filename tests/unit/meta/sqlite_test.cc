@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
+#include <future>
 
 #include "base/failure.h"
 #include "base/file.h"
@@ -234,6 +235,19 @@ TEST(Sqlite, many_who_open_a_new_file_at_once_all_get_it) {
         EXPECT_EQ(opened, 6);
         EXPECT_EQ(open_sqlite({directory / "meta.db"})->usage().blobs, 6u);
     }
+}
+
+TEST(Sqlite, a_new_file_that_somebody_else_is_just_making_is_waited_for) {
+    TemporaryDirectory directory;
+    const std::string path = directory / "meta.db";
+    sqlite3* other = nullptr;
+    ASSERT_EQ(sqlite3_open(path.c_str(), &other), SQLITE_OK);
+    ASSERT_EQ(sqlite3_exec(other, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr), SQLITE_OK);
+    auto opening = std::async(std::launch::async, [&path] { return open_sqlite({path}); });
+    EXPECT_EQ(opening.wait_for(std::chrono::milliseconds(100)), std::future_status::timeout);
+    ASSERT_EQ(sqlite3_exec(other, "ROLLBACK", nullptr, nullptr, nullptr), SQLITE_OK);
+    sqlite3_close(other);
+    EXPECT_EQ(opening.get()->usage().blobs, 0u);
 }
 
 TEST(Sqlite, remembered_lists_of_a_repository_are_bounded_and_the_oldest_go) {
