@@ -2,6 +2,7 @@
 #include "app/stored_names.h"
 #include "base/failure.h"
 #include "base/log.h"
+#include "cache/erasures.h"
 
 namespace weir::app {
 namespace {
@@ -17,6 +18,8 @@ Task<> check_stagings(Scrubbing& run) {
     for (const auto& row : rows) {
         if (row.updated > before) continue;
         if (co_await rooms.store.reopen(row.digest, row.generation)) continue;
+        // The process died between the commit and its row: the next fetch takes it back.
+        if (co_await rooms.store.open(row.digest, row.generation)) continue;
         const bool gone = co_await rooms.pool.run([&rooms, &row] {
             const auto now = rooms.engine.find_staging(row.digest);
             if (!now || now->generation != row.generation) return false;
@@ -39,7 +42,8 @@ public:
                 run_.progress("files", share);
                 for (const std::string& name : list_or_nothing(rooms_.files, directory))
                     if (const auto stored = parse_blob_name(algorithm, name))
-                        if (!has_blob(*stored)) take_away(join_path(directory, name));
+                        if (!has_blob(*stored) && !has_staging(*stored))
+                            take_away(join_path(directory, name));
             });
     }
     void staging() {
@@ -81,6 +85,9 @@ private:
 }  // namespace
 
 Task<> scrub_left_overs(Scrubbing& run) {
+    // What is known to have to go is no orphan.
+    const std::atomic<bool> never{false};
+    co_await cache::erase_left_over(run.rooms.engine, run.rooms.store, run.rooms.pool, never);
     co_await check_stagings(run);
     LeftOvers left_overs(run);
     co_await run.rooms.pool.run([&left_overs] {

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "cache/erasures.h"
 
 namespace weir::cache {
 namespace {
@@ -86,6 +87,12 @@ Task<> Collector::loop() {
     {
         std::lock_guard lock(mutex_);
         runner_.emplace(signal);
+    }
+    try {
+        if (const size_t files = co_await erase_left_over(upkeep_, store_, pool_, stopping_))
+            log::info("gc", "erased {} files that the last run had not come to", files);
+    } catch (const Failure& failure) {
+        log::warn("gc", "files that have to go wait for the next pass: {}", failure.what());
     }
     TimePoint next = clock_.now() + options().interval;
     while (!stopping_) {
@@ -219,6 +226,7 @@ Task<> Collector::sweep(Pass& pass) {
     }
     co_await sweep_blobs(pass);
     if (pass.dry_run()) co_return;
+    co_await erase_left_over(upkeep_, store_, pool_, stopping_);
     co_await delete_doomed(pass);
     co_await pool_.run([this] { upkeep_.remove_empty_repositories(kRepositoryPage); });
 }
@@ -233,6 +241,7 @@ Task<> Collector::sweep_blobs(Pass& pass) {
             return dry ? upkeep_.unlinked_blobs(after, before, kBlobPage, &next)
                        : upkeep_.sweep_blobs(after, before, kBlobPage, &next);
         });
+        std::vector<meta::Erasure> erased;
         for (const auto& blob : doomed) {
             ++pass.report.blobs;
             pass.report.blob_bytes += blob.size;
@@ -243,7 +252,9 @@ Task<> Collector::sweep_blobs(Pass& pass) {
             if (blob.generation == 0) continue;
             if (space_) space_->release(blob.size);
             co_await store_.erase(blob.digest, blob.generation);
+            erased.push_back({blob.digest, blob.generation});
         }
+        co_await report_erased(upkeep_, pool_, erased);
         if (!next) co_return;
         after = next;
         co_await sleep_for(kPause);

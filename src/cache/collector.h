@@ -1,9 +1,10 @@
 // cache/collector.h: garbage collection that no pull can notice.
 //
 // One pass: tags by retention, untagged manifests, loose links, manifests and blobs that no
-// repository links, then S3 objects whose grace is over. Each step is a page: one short
-// transaction, then unlinking and deleting outside of it. Between pages others go first. What is
-// being read stays readable; a pull that comes too late fetches again.
+// repository links, files that a crash left without a row, then S3 objects whose grace is over.
+// Each step is a page: one short transaction, then unlinking and deleting outside of it. Between
+// pages others go first. What is being read stays readable; a pull that comes too late fetches
+// again.
 #pragma once
 #include <atomic>
 #include <functional>
@@ -36,7 +37,8 @@ public:
     Collector(CollectorOptions, meta::Metadata&, meta::Upkeep&, store::Store&,
               store::Remote* remote, store::Space* space, Blobs* blobs, Pool&, Clock&);
 
-    // Passes at their interval until stop(). In `scope`, on `loop`.
+    // What a crash left to erase first, then passes at their interval until stop(). In `scope`, on
+    // `loop`.
     void start(Scope& scope, Loop& loop);
     void stop();
     void set_options(CollectorOptions);

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "cache/erasures.h"
 
 namespace weir::cache {
 namespace {
@@ -132,6 +133,7 @@ Task<uint64_t> Evictor::evict(Goal goal) {
             return upkeep_.disk_victims(goal.upstream, goal.accessed_before, s3, limit);
         });
         size_t taken = 0;
+        std::vector<meta::Erasure> erased;
         for (const auto& victim : victims) {
             if (freed >= goal.bytes) break;
             if (blobs_.in_use(victim.digest)) continue;
@@ -141,11 +143,13 @@ Task<uint64_t> Evictor::evict(Goal goal) {
             // Without its row it counts no more, whether or not its file can be removed now.
             space_.release(victim.size);
             co_await store_.erase(victim.digest, victim.generation);
+            erased.push_back({victim.digest, victim.generation});
             freed += victim.size;
             ++taken;
             blobs_total.Increment();
             bytes_total.Increment(static_cast<double>(victim.size));
         }
+        co_await report_erased(upkeep_, pool_, erased);
         if (victims.size() < limit) break;
         // Only what is in use was offered: look further down the list.
         if (taken == 0) limit *= 2;

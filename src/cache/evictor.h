@@ -2,8 +2,9 @@
 //
 // Above the high watermark (or below the free space to be kept, or over an upstream's quota) it
 // evicts, cheapest loss first (meta/upkeep.h), down to the low watermark. What is being read,
-// pinned, or nowhere else is never evicted. The row goes first, then the file; nothing is locked
-// across either.
+// pinned, or nowhere else is never evicted. The row goes first and leaves another that says that
+// the file has to go; then the file, and that row with a page of others. Nothing is locked across
+// any of it.
 #pragma once
 #include <map>
 #include <memory>

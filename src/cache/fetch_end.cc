@@ -177,11 +177,18 @@ Task<uint64_t> Fetch::sweep(std::function<void()> ended) {
     try {
         auto& metadata = context_.metadata;
         const auto digest = digest_;
-        const auto row = co_await context_.pool.run(
-            [&metadata, digest] { return metadata.find_staging(digest); });
+        bool stored = false;
+        const auto row = co_await context_.pool.run([&metadata, digest, &stored] {
+            auto staging = metadata.find_staging(digest);
+            const auto blob = metadata.find_blob(digest);
+            stored = staging && blob && blob->on_disk && blob->generation == staging->generation;
+            return staging;
+        });
         if (row) {
-            // The file first, as in drop_file().
+            // The file first, as in drop_file(). The process may have died between its commit and
+            // its row.
             co_await context_.store.discard_left_over(digest, row->generation);
+            if (!stored) co_await context_.store.erase(digest, row->generation);
             co_await context_.pool.run([&metadata, digest] { metadata.remove_staging(digest); });
             freed = row->extents.total();
             context_.space.release(freed);

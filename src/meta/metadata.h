@@ -93,8 +93,8 @@ public:
     virtual std::optional<BlobRow> find_blob(const oci::Digest&) = 0;
     // Inserts the row, links it to `repository` (when not empty) and drops the staging row of the
     // digest, at once. A row of that digest that is on disk is kept and the call returns false: the
-    // caller then discards its file. One that is only in S3 is on disk again from now on, with the
-    // new generation. The link is made and the staging row dropped all the same.
+    // caller then erases its file (Upkeep::erasures). One that is only in S3 is on disk again from
+    // now on, with the new generation. The link is made and the staging row dropped all the same.
     // A blob that was pushed (upstream "") while on disk is no longer one that its upstream has.
     virtual bool put_blob(const BlobRow&, std::string_view repository) = 0;
     // The file is gone. Only if the row is on disk with that generation. In S3 too, the row stays.

@@ -4,8 +4,9 @@
 // Every engine implements it beside Metadata (meta/engine.h); one contract test runs over
 // each (tests/unit/meta/upkeep_contract.h). Same rules: calls block, any thread, each mutating call
 // is one short transaction, nothing here touches a file or S3. What must be unlinked or deleted is
-// returned after its row is gone, so that a crash in between leaves only something to sweep, never
-// a row without bytes that exist nowhere else.
+// returned after its row is gone, so that a crash in between never leaves a row without bytes that
+// exist nowhere else; and it is written down in the same transaction (erasures(), claim_doomed()),
+// so that nothing has to be looked for afterwards.
 //
 // Several processes may share one bucket, each with a database of its own: an S3 object that
 // another one deleted shows as absent and is fetched again (lost_in_s3()).
@@ -69,6 +70,13 @@ struct Doomed {
     bool in_s3 = false;
 };
 
+// The file of a blob whose row has gone.
+struct Erasure {
+    oci::Digest digest;
+    uint64_t generation = 0;
+    bool operator==(const Erasure&) const = default;
+};
+
 struct Pin {
     std::string repository;  // doublestar glob
     std::string tag;         // glob; "*": every tag
@@ -100,6 +108,8 @@ public:
     virtual std::vector<UploadRow> claim_uploads(size_t limit, WallTime now,
                                                  WallTime lease_end) = 0;
     virtual void note_upload_id(const UploadRow&, std::string_view upload_id) = 0;
+    // A row has that id: whoever leases it next aborts it.
+    virtual bool upload_id_known(const oci::Digest&, std::string_view upload_id) = 0;
     // Deletes the row; a blob or manifest counts as in S3 from now on. Where the row has gone
     // meanwhile, the object is doomed; where its deletion has been claimed meanwhile or the tag has
     // moved, it is uploaded again.
@@ -108,6 +118,8 @@ public:
     virtual void upload_failed(const UploadRow&, WallTime not_before) = 0;
     // Queues what is not in S3 yet (S3 was configured later): blobs, manifests, and the tags that
     // point at these. Paged: after `after`; returns the last digest looked at, nullopt at the end.
+    // That a walk came to its end with uploads on is remembered until something is stored with
+    // uploads off: the next one ends at once.
     virtual std::optional<oci::Digest> queue_missing_uploads(std::optional<oci::Digest> after,
                                                              size_t limit) = 0;
 
@@ -131,6 +143,14 @@ public:
     // digest is a blob's. What is doomed stays so.
     virtual void found_in_s3(const oci::Digest&, uint64_t size, WallTime modified) = 0;
     virtual uint64_t disk_bytes_of(std::string_view upstream) = 0;
+
+    // ---- files. Whatever takes a blob off the disk (evict, sweep_blobs, lost_on_disk,
+    // remove_blob) or is given a file that isn't wanted (put_blob() == false) writes down that the
+    // file has to go. Those that nobody has reported gone yet, in order after `after`: what a crash
+    // or a failing disk left, and what somebody is just at. A file may be erased twice.
+    virtual std::vector<Erasure> erasures(std::optional<Erasure> after, size_t limit) = 0;
+    // They are not on the disk any more.
+    virtual void erased(std::span<const Erasure>) = 0;
 
     // ---- pins: of what a pinned repository links (tag "*"), or a pinned tag points at, directly
     // or through an index. What is no pattern matches only itself.

@@ -349,6 +349,15 @@ def right(weir, name, image):
         get(weir, name, blob)
 
 
+def collected(weir):
+    """After a restart one collection is enough: no file stays that no row has, and nothing waits to be erased."""
+    tiers.settled(weir)
+    tiers.verb(weir, "gc")
+    tiers.settled(weir)
+    # What this process is just evicting has its row for a moment.
+    eventually(lambda: not tiers.rows(weir, "SELECT 1 FROM erasures"), say="files that are still to be erased")
+
+
 @pytest.mark.deadline(1500 if ALL else 300)
 def test_kill_9_during_uploads_and_evictions_loses_and_leaves_nothing(bounded, fast_front, faults, s3, registry, maker):
     images = {f"lab/loop{n}": registry.push(f"lab/loop{n}", "v1", maker.single((6 * MB, 2 * MB, MB)))
@@ -376,6 +385,7 @@ def test_kill_9_during_uploads_and_evictions_loses_and_leaves_nothing(bounded, f
         for name in sorted(answered):
             right(weir, name, images[name])
         fast_front.heal()
+        collected(weir)
     faults.heal()
     for name, image in images.items():
         right(weir, name, image)
@@ -384,11 +394,37 @@ def test_kill_9_during_uploads_and_evictions_loses_and_leaves_nothing(bounded, f
     for name, image in images.items():
         right(weir, name, image)
     tiers.drained(weir)
-    tiers.verb(weir, "gc")
+    collected(weir)
     strays = tiers.stray_files(weir)
     report = tiers.verb(weir, "scrub", "--rate", "0")
     assert report["clean"] and not report["problems"] and not report["orphans"], report
     assert not strays, strays
+
+
+@pytest.mark.parametrize("when", ["start", "collection"])
+def test_a_file_whose_unlink_a_kill_has_prevented_goes_with_the_next(bounded, series, when):
+    """The row had gone, and said with its going that the file has to."""
+    weir = bounded()
+    layer = series[0]
+    get(weir, "lab/series", layer)
+    tiers.drained(weir)
+    kept = tiers.file_of(weir, layer)
+    left = kept.with_name(f"{layer.digest[7:]}.999999")
+
+    def leave():
+        left.write_bytes(b"evicted")
+        tiers.change(weir, "INSERT INTO erasures (digest, generation) VALUES (?, 999999)",
+                     tiers.digest_key(layer.digest))
+
+    if when == "start":
+        weir.kill()
+        leave()
+        weir.start()
+    else:
+        leave()
+        tiers.verb(weir, "gc")
+    eventually(lambda: not left.exists() and not tiers.rows(weir, "SELECT 1 FROM erasures"), say="the file's going")
+    assert kept.exists()
 
 
 def test_kill_9_in_the_middle_of_a_fetch_from_s3_leaves_the_object_and_no_stray_file(bounded, series, faults, fast_front, s3):

@@ -108,6 +108,13 @@ public:
     void found_in_s3(const oci::Digest& d, uint64_t size, WallTime modified) override {
         write().found_in_s3(d, size, modified);
     }
+    std::vector<meta::Erasure> erasures(std::optional<meta::Erasure> after, size_t limit) override {
+        return read().erasures(after, limit);
+    }
+    void erased(std::span<const meta::Erasure> files) override { write().erased(files); }
+    bool upload_id_known(const oci::Digest& d, std::string_view upload_id) override {
+        return read().upload_id_known(d, upload_id);
+    }
     uint64_t disk_bytes_of(std::string_view upstream) override {
         return read().disk_bytes_of(upstream);
     }

@@ -104,6 +104,16 @@ bool deletion_claimed(Connection& c, const oci::Digest& digest, WallTime now) {
         .next();
 }
 
+void note_unqueued(Connection& c) {
+    Query(c, "UPDATE counters SET all_queued = 0 WHERE all_queued <> 0").run();
+}
+
+void note_erasure(Connection& c, const oci::Digest& digest, uint64_t generation) {
+    Query(c, "INSERT OR IGNORE INTO erasures (digest, generation) VALUES (?, ?)", digest,
+          generation)
+        .run();
+}
+
 void forget_blob(Connection& c, const oci::Digest& digest, WallTime now) {
     if (upload_started(c, UploadRow::What::blob, digest)) doom(c, digest, now);
     Query(c, "DELETE FROM blobs WHERE digest = ?", digest).run();

@@ -53,6 +53,12 @@ bool upload_under_way(Connection&, UploadRow::What, const oci::Digest&, uint64_t
 void doom(Connection&, const oci::Digest&, WallTime now);
 bool deletion_claimed(Connection&, const oci::Digest&, WallTime now);
 
+// Something was stored without a job row: queue_missing_uploads() has to look again.
+void note_unqueued(Connection&);
+
+// The file has to go.
+void note_erasure(Connection&, const oci::Digest&, uint64_t generation);
+
 // Deletes the row of a blob that is not in S3, as far as is known.
 void forget_blob(Connection&, const oci::Digest&, WallTime now);
 bool delete_manifest(Connection&, const oci::Digest&, WallTime now);

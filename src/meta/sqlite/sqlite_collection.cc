@@ -202,6 +202,8 @@ std::vector<Doomed> SqliteEngine::sweep_blobs(std::optional<oci::Digest> after,
             taken.push_back(now.unlinked[0]);
             if (taken.back().in_s3) doom(c, found.digest, wall());
             forget_blob(c, found.digest, wall());
+            if (taken.back().generation != 0)
+                note_erasure(c, found.digest, taken.back().generation);
         }
         return taken;
     });

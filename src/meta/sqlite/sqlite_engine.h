@@ -2,7 +2,7 @@
 // transaction.
 //
 // Metadata is in sqlite_metadata.cc; Upkeep in sqlite_uploads.cc, sqlite_tiers.cc (eviction),
-// sqlite_collection.cc (pins too) and sqlite_usage.cc.
+// sqlite_erasures.cc, sqlite_collection.cc (pins too) and sqlite_usage.cc.
 #pragma once
 #include <atomic>
 #include <mutex>
@@ -57,6 +57,7 @@ public:
     void enable_uploads(bool) override;
     std::vector<UploadRow> claim_uploads(size_t limit, WallTime now, WallTime lease_end) override;
     void note_upload_id(const UploadRow&, std::string_view upload_id) override;
+    bool upload_id_known(const oci::Digest&, std::string_view upload_id) override;
     void upload_done(const UploadRow&) override;
     void upload_failed(const UploadRow&, WallTime not_before) override;
     std::optional<oci::Digest> queue_missing_uploads(std::optional<oci::Digest> after,
@@ -70,6 +71,8 @@ public:
     void lost_in_s3(const oci::Digest&) override;
     void found_in_s3(const oci::Digest&, uint64_t size, WallTime modified) override;
     uint64_t disk_bytes_of(std::string_view upstream) override;
+    std::vector<Erasure> erasures(std::optional<Erasure> after, size_t limit) override;
+    void erased(std::span<const Erasure>) override;
 
     // Pins.
     void put_pin(const Pin&) override;
@@ -114,6 +117,7 @@ private:
     std::vector<oci::Digest> unpinned_by(Connection&, std::string_view repository,
                                          std::string_view tag,
                                          const std::optional<oci::Digest>& before);
+    bool begin_walk();
     bool delete_tag(std::string_view repository, std::string_view tag,
                     const std::optional<oci::Digest>& expected);
 

@@ -43,12 +43,13 @@ StagingRow staging_row(Connection& c, const Query& q) {
 struct Stored {
     bool on_disk = false;
     bool in_s3 = false;
+    uint64_t generation = 0;
 };
 
 Stored stored(Connection& c, const oci::Digest& digest) {
-    Query q(c, "SELECT on_disk, in_s3 FROM blobs WHERE digest = ?", digest);
+    Query q(c, "SELECT on_disk, in_s3, generation FROM blobs WHERE digest = ?", digest);
     if (!q.next()) return {};
-    return {q.flag(0), q.flag(1)};
+    return {q.flag(0), q.flag(1), q.number(2)};
 }
 
 void insert_blob(Connection& c, const BlobRow& row) {
@@ -140,7 +141,14 @@ bool SqliteEngine::put_blob(const BlobRow& row, std::string_view repository) {
                   row.digest)
                 .run();
         }
-        if (uploads_ && !before.in_s3) queue_blob_upload(c, row.digest, row.size, row.created);
+        if (!before.in_s3) {
+            if (uploads_)
+                queue_blob_upload(c, row.digest, row.size, row.created);
+            else
+                note_unqueued(c);
+        }
+        if (before.on_disk && before.generation != row.generation)
+            note_erasure(c, row.digest, row.generation);
         if (!repository.empty()) insert_link(c, repository_id(c, repository), row.digest);
         delete_staging(c, row.digest);
         return !before.on_disk;
@@ -176,7 +184,12 @@ void SqliteEngine::put_manifest(const ManifestRow& row, std::string_view reposit
             manifest = q.number(0);
             in_s3 = q.flag(1);
         }
-        if (uploads_ && !in_s3) queue_manifest_upload(c, row.digest, row.bytes.size(), row.created);
+        if (!in_s3) {
+            if (uploads_)
+                queue_manifest_upload(c, row.digest, row.bytes.size(), row.created);
+            else
+                note_unqueued(c);
+        }
         const uint64_t id = repository_id(c, repository);
         insert_link(c, id, row.digest);
         for (const auto& digest : references) {
@@ -218,7 +231,10 @@ std::vector<oci::Digest> SqliteEngine::set_tag(Connection& c, uint64_t id,
           id, tag, row.digest, row.checked, std::string_view(row.upstream))
         .run();
     if (before == row.digest) return {};
-    if (uploads_) queue_tag_upload(c, repository, tag, row.checked);
+    if (uploads_)
+        queue_tag_upload(c, repository, tag, row.checked);
+    else
+        note_unqueued(c);
     return unpinned_by(c, repository, tag, before);
 }
 

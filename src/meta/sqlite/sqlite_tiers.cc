@@ -128,6 +128,7 @@ bool SqliteEngine::evict(const Victim& victim) {
             Query(c, "UPDATE blobs SET on_disk = 0 WHERE digest = ?", victim.digest).run();
         else
             forget_blob(c, victim.digest, wall());
+        note_erasure(c, victim.digest, victim.generation);
         return true;
     });
 }
@@ -146,6 +147,7 @@ bool SqliteEngine::lost_on_disk(const oci::Digest& digest, uint64_t generation) 
             Query(c, "UPDATE blobs SET on_disk = 0 WHERE digest = ?", digest).run();
         else
             forget_blob(c, digest, wall());
+        note_erasure(c, digest, generation);
         return true;
     });
     if (lost) removals_.raise();
@@ -164,6 +166,7 @@ void SqliteEngine::lost_in_s3(const oci::Digest& digest) {
                        digest);
         if (manifest.next() && uploads_)
             queue_manifest_upload(c, digest, manifest.number(0), wall());
+        if (!uploads_) note_unqueued(c);
     });
 }
 

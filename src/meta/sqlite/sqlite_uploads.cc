@@ -209,6 +209,14 @@ void SqliteEngine::note_upload_id(const UploadRow& row, std::string_view upload_
     });
 }
 
+bool SqliteEngine::upload_id_known(const oci::Digest& digest, std::string_view upload_id) {
+    return database_.read([&](Connection& c) {
+        return Query(c, "SELECT 1 FROM uploads WHERE what = 0 AND digest = ? AND upload_id = ?",
+                     digest, upload_id)
+            .next();
+    });
+}
+
 void SqliteEngine::upload_done(const UploadRow& row) {
     database_.write([&](Connection& c) {
         const WallTime now = wall();
@@ -235,9 +243,10 @@ void SqliteEngine::upload_failed(const UploadRow& row, WallTime not_before) {
 std::optional<oci::Digest> SqliteEngine::queue_missing_uploads(std::optional<oci::Digest> after,
                                                                size_t limit) {
     if (limit == 0) return after;
+    if (!after && !begin_walk()) return std::nullopt;
     const Missing page =
         database_.read([&](Connection& c) { return find_missing(c, after, limit); });
-    if (page.found.empty()) return page.last;
+    if (page.found.empty() && page.last) return page.last;
     database_.write([&](Connection& c) {
         for (const auto& [digest, what] : page.found) {
             if (what == UploadRow::What::manifest) {
@@ -250,8 +259,22 @@ std::optional<oci::Digest> SqliteEngine::queue_missing_uploads(std::optional<oci
                     digest);
             if (q.next()) queue_blob_upload(c, digest, q.number(0), q.time(1));
         }
+        // Unless something was stored without a job row meanwhile.
+        if (!page.last && uploads_)
+            Query(c, "UPDATE counters SET all_queued = 1 WHERE all_queued = 2").run();
     });
     return page.last;
+}
+
+// false: there is nothing to walk for.
+bool SqliteEngine::begin_walk() {
+    if (!uploads_) return true;
+    if (database_.read([](Connection& c) {
+            return Query(c, "SELECT 1 FROM counters WHERE all_queued = 1").next();
+        }))
+        return false;
+    database_.write([](Connection& c) { Query(c, "UPDATE counters SET all_queued = 2").run(); });
+    return true;
 }
 
 }  // namespace weir::meta

@@ -91,6 +91,12 @@ def rows(weir, question, *values):
         return db.execute(question, values).fetchall()
 
 
+def change(weir, statement, *values):
+    """Writes into weir's metadata, as a weir that was killed has left it."""
+    with contextlib.closing(sqlite3.connect(weir.state / "weir.db", timeout=10)) as db, db:
+        db.execute(statement, values)
+
+
 def waiting(weir):
     """Objects whose upload is not done."""
     return rows(weir, "SELECT count(*) FROM uploads")[0][0]

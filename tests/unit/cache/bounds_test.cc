@@ -1,4 +1,6 @@
 // The disk is kept in bounds beside pulls: what leaves it is counted once, and nobody is hurt.
+#include <fmt/format.h>
+
 #include "unit/cache/lab.h"
 
 namespace weir::cache {
@@ -11,6 +13,10 @@ protected:
         options.limits.max_bytes = options.eviction.max_bytes = 1000 * kKib;
         options.eviction.min_free_bytes = 0;
         options.collector.interval = 24h;
+    }
+    static std::string path_of(const oci::Digest& digest, uint64_t generation) {
+        return fmt::format("{}/blobs/sha256/{:02x}/{}.{}", sim::Machine::kRoot,
+                           std::to_integer<unsigned>(digest.sum()[0]), digest.hex(), generation);
     }
 };
 
@@ -69,6 +75,53 @@ TEST_F(BoundsTest, a_left_over_that_is_taken_up_while_it_is_dropped_is_counted_o
         const auto usage = machine->metadata().usage();
         EXPECT_EQ(machine->space().used(), usage.blob_bytes + usage.staging_bytes);
     }
+}
+
+TEST_F(BoundsTest, a_left_over_that_was_committed_without_a_row_leaves_no_file) {
+    boot();
+    const auto digest = blob(500 * kKib);
+    read(digest, {{0, 200 * kKib}});
+    wait(2min);
+    const auto row = machine->metadata().find_staging(digest);
+    ASSERT_TRUE(row);
+    const std::string path = path_of(digest, row->generation);
+    machine->files().make_directories(parent_path(path));
+    machine->files().rename(
+        fmt::format("{}/staging/sha256-{}.{}", sim::Machine::kRoot, digest.hex(), row->generation),
+        path);
+    EXPECT_TRUE(read(blob(900 * kKib))->complete);
+    EXPECT_FALSE(machine->metadata().find_staging(digest));
+    EXPECT_FALSE(machine->files().open(path, false));
+}
+
+TEST_F(BoundsTest, what_was_evicted_is_erased_and_nothing_waits_for_it) {
+    boot();
+    const auto first = blob(600 * kKib);
+    read(first);
+    const auto row = machine->metadata().find_blob(first);
+    wait(1min);
+    read(blob(600 * kKib));
+    wait(5s);
+    EXPECT_FALSE(stored(first));
+    EXPECT_FALSE(machine->files().open(path_of(first, row->generation), false));
+    EXPECT_TRUE(machine->metadata().erasures(std::nullopt, 10).empty());
+}
+
+TEST_F(BoundsTest, a_file_whose_row_went_before_a_crash_goes_with_the_next_start) {
+    boot();
+    const auto digest = blob(100 * kKib);
+    read(digest);
+    auto row = *machine->metadata().find_blob(digest);
+    const uint64_t kept = row.generation;
+    stop();
+    row.generation = machine->metadata().next_generation();
+    ASSERT_FALSE(machine->metadata().put_blob(row, ""));
+    machine->files().create(path_of(digest, row.generation));
+    machine->boot();
+    wait(5s);
+    EXPECT_FALSE(machine->files().open(path_of(digest, row.generation), false));
+    EXPECT_TRUE(machine->files().open(path_of(digest, kept), false));
+    EXPECT_TRUE(machine->metadata().erasures(std::nullopt, 10).empty());
 }
 
 TEST_F(BoundsTest, a_reader_of_an_evicted_blob_reads_on_from_its_open_file) {

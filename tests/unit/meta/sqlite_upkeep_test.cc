@@ -120,6 +120,7 @@ TEST(SqliteMigration, a_file_of_schema_1_becomes_one_of_today) {
     db->enable_uploads(true);
     EXPECT_TRUE(db->queue_missing_uploads(std::nullopt, 100));
     EXPECT_EQ(db->tier_usage().uploads, 3u + 3u + 1u);
+    EXPECT_THAT(db->erasures(std::nullopt, 10), IsEmpty());
 }
 
 TEST(SqliteMigration, a_file_of_schema_1_that_two_open_at_once_is_migrated_once) {

@@ -5,7 +5,10 @@
 
 namespace weir::meta {
 
-class TiersContract : public UpkeepContract {};
+class TiersContract : public UpkeepContract {
+protected:
+    std::vector<Erasure> erasures() { return db->erasures(std::nullopt, 100); }
+};
 
 // --- the disk tier
 
@@ -193,6 +196,78 @@ TEST_P(TiersContract, what_is_found_in_s3_but_doomed_stays_doomed) {
     db->found_in_s3(digest_of(1), 100, at(50));
     EXPECT_EQ(place_of(1), "nowhere");
     EXPECT_THAT(doomed(), ElementsAre(digest_of(1)));
+}
+
+// --- files to erase
+
+TEST_P(TiersContract, a_file_that_leaves_the_disk_is_written_down_until_it_is_erased) {
+    put_in_s3(1);
+    put_in_s3(2);
+    db->enable_uploads(false);
+    put(3);
+    put(4);
+    put(5, 100, "docker.io", "");
+    const auto file = [this](uint64_t n) {
+        return Erasure{digest_of(n), db->find_blob(digest_of(n))->generation};
+    };
+    const std::vector<Erasure> files = {file(1), file(2), file(3), file(4), file(5)};
+    EXPECT_TRUE(db->evict(victim(1)));
+    EXPECT_TRUE(db->lost_on_disk(files[1].digest, files[1].generation));
+    EXPECT_TRUE(db->evict(victim(3)));
+    EXPECT_TRUE(db->remove_blob(files[3].digest, files[3].generation));
+    EXPECT_EQ(sweep().size(), 1u);
+    EXPECT_THAT(erasures(), UnorderedElementsAreArray(files));
+    reopen();
+    EXPECT_THAT(erasures(), UnorderedElementsAreArray(files));
+    db->erased(std::span(files).first(3));
+    EXPECT_THAT(erasures(), UnorderedElementsAre(files[3], files[4]));
+    db->erased(files);
+    EXPECT_THAT(erasures(), IsEmpty());
+}
+
+TEST_P(TiersContract, a_second_file_of_a_blob_is_written_down_and_the_first_is_not) {
+    db->put_blob(blob_row(1, 7), kRepository);
+    EXPECT_FALSE(db->put_blob(blob_row(1, 8), kRepository));
+    EXPECT_THAT(erasures(), ElementsAre(Erasure{digest_of(1), 8}));
+    EXPECT_FALSE(db->put_blob(blob_row(1, 7), kRepository));
+    EXPECT_THAT(erasures(), ElementsAre(Erasure{digest_of(1), 8}));
+}
+
+TEST_P(TiersContract, what_stays_on_the_disk_is_not_to_be_erased) {
+    put(1, 100, "");
+    Victim old = victim(1);
+    EXPECT_FALSE(db->evict(old));
+    EXPECT_FALSE(db->lost_on_disk(digest_of(1), old.generation + 1));
+    unlink(1);
+    std::optional<oci::Digest> next;
+    db->unlinked_blobs(std::nullopt, at(1'000'000), 10, &next);
+    EXPECT_THAT(erasures(), IsEmpty());
+}
+
+TEST_P(TiersContract, a_blob_that_is_only_in_s3_has_no_file_to_erase) {
+    put_in_s3(1);
+    EXPECT_TRUE(db->evict(victim(1)));
+    db->erased(db->erasures(std::nullopt, 10));
+    unlink(1);
+    EXPECT_EQ(sweep().size(), 1u);
+    EXPECT_THAT(erasures(), IsEmpty());
+}
+
+TEST_P(TiersContract, files_to_erase_come_page_by_page) {
+    for (uint64_t i = 1; i <= 5; ++i) put(i);
+    for (uint64_t i = 1; i <= 5; ++i) EXPECT_TRUE(db->evict(victim(i)));
+    for (uint64_t i = 1; i <= 2; ++i) put(i);
+    for (uint64_t i = 1; i <= 2; ++i) EXPECT_TRUE(db->evict(victim(i)));
+    std::vector<Erasure> seen;
+    std::optional<Erasure> after;
+    while (true) {
+        const auto page = db->erasures(after, 2);
+        seen.insert(seen.end(), page.begin(), page.end());
+        if (page.empty()) break;
+        after = page.back();
+    }
+    EXPECT_EQ(seen, erasures());
+    EXPECT_EQ(seen.size(), 7u);
 }
 
 // --- usage

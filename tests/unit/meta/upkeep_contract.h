@@ -16,6 +16,7 @@ namespace weir::meta {
 using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::UnorderedElementsAre;
+using testing::UnorderedElementsAreArray;
 
 class UpkeepContract : public testing::TestWithParam<Implementation> {
 protected:
@@ -313,6 +314,61 @@ TEST_P(UpkeepContract, what_was_stored_before_s3_was_configured_is_queued_page_b
     after.reset();
     while (const auto last = db->queue_missing_uploads(after, 1000)) after = last;
     EXPECT_EQ(db->tier_usage().uploads, 0u);
+}
+
+TEST_P(UpkeepContract, what_was_stored_without_s3_is_looked_for_once) {
+    const auto walk = [this] {
+        int pages = 0;
+        std::optional<oci::Digest> after;
+        while (const auto last = db->queue_missing_uploads(after, 4)) {
+            after = last;
+            ++pages;
+        }
+        return pages;
+    };
+    for (uint64_t i = 1; i <= 10; ++i) put(i);
+    db->enable_uploads(true);
+    // A walk that a crash broke off begins anew.
+    EXPECT_TRUE(db->queue_missing_uploads(std::nullopt, 4));
+    reopen();
+    db->enable_uploads(true);
+    EXPECT_GE(walk(), 3);
+    put(11);
+    EXPECT_EQ(walk(), 0);
+    reopen();
+    // A run without S3 in between.
+    db->enable_uploads(false);
+    put(12);
+    db->enable_uploads(true);
+    EXPECT_GE(walk(), 3);
+    EXPECT_EQ(db->tier_usage().uploads, 12u);
+    EXPECT_EQ(walk(), 0);
+}
+
+TEST_P(UpkeepContract, what_is_stored_without_a_job_during_the_walk_is_looked_for_by_the_next) {
+    for (uint64_t i = 1; i <= 8; ++i) put(i);
+    db->enable_uploads(true);
+    auto after = db->queue_missing_uploads(std::nullopt, 4);
+    db->enable_uploads(false);  // as a verb beside it has them
+    db->put_tag(kRepository, "t", {digest_of(99), at(1), ""});
+    db->enable_uploads(true);
+    while (after) after = db->queue_missing_uploads(after, 4);
+    EXPECT_TRUE(db->queue_missing_uploads(std::nullopt, 4));
+}
+
+TEST_P(UpkeepContract, an_upload_id_is_known_as_long_as_its_row_has_it) {
+    db->enable_uploads(true);
+    put(1);
+    const auto rows = claim();
+    EXPECT_FALSE(db->upload_id_known(digest_of(1), "id"));
+    db->note_upload_id(rows.at(0), "id");
+    EXPECT_TRUE(db->upload_id_known(digest_of(1), "id"));
+    EXPECT_FALSE(db->upload_id_known(digest_of(1), "other"));
+    EXPECT_FALSE(db->upload_id_known(digest_of(2), "id"));
+    db->upload_failed(rows[0], at(5000));
+    EXPECT_TRUE(db->upload_id_known(digest_of(1), "id"));
+    db->upload_done(rows[0]);
+    EXPECT_FALSE(db->upload_id_known(digest_of(1), "id"));
 }
 
 }  // namespace weir::meta

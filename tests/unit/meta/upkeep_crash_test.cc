@@ -1,5 +1,5 @@
 // A process that is killed while it uploads, evicts and collects: the rows always name what the
-// disk and S3 have, and nothing that S3 has is unknown.
+// disk and S3 have, and nothing that either has is unknown.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <set>
 
 #include "base/random.h"
 #include "meta/sqlite/sqlite_metadata.h"
@@ -78,8 +79,7 @@ public:
         std::optional<oci::Digest> after, next;
         do {
             for (const auto& doomed : db_.sweep_blobs(after, at(900'000), 5, &next))
-                if (doomed.generation != 0)
-                    fs::remove(tiers_.disk(doomed.digest, doomed.generation));
+                if (doomed.generation != 0) erase({doomed.digest, doomed.generation});
             after = next;
         } while (next);
         db_.sweep_manifests(at(900'000), 5);
@@ -95,14 +95,42 @@ public:
         for (uint64_t i = 1; i <= kManifests; ++i) unlink_one(digest_of(manifest_number(i)));
     }
 
+    // What a start does.
+    void work_off() {
+        const auto left = db_.erasures(std::nullopt, 1000);
+        for (const auto& file : left) fs::remove(tiers_.disk(file.digest, file.generation));
+        db_.erased(left);
+    }
+    void drop_left_overs() {
+        for (const auto& row : db_.stagings(1000)) drop_left_over(row.digest);
+    }
+
 private:
     void store() {
         const auto digest = digest_of(1 + random_.below(kBlobs));
+        drop_left_over(digest);
         const uint64_t generation = db_.next_generation();
+        StagingRow staging;
+        staging.digest = digest;
+        staging.generation = generation;
+        db_.put_staging(staging);
         Tiers::make(tiers_.disk(digest, generation));
         const std::string upstream = random_.below(3) == 0 ? "" : "docker.io";
         if (!db_.put_blob({digest, 10, generation, at(1), at(1), upstream}, kRepository))
-            fs::remove(tiers_.disk(digest, generation));
+            erase({digest, generation});
+    }
+    void drop_left_over(const oci::Digest& digest) {
+        const auto left = db_.find_staging(digest);
+        if (!left) return;
+        fs::remove(tiers_.disk(digest, left->generation));
+        db_.remove_staging(digest);
+    }
+    void erase(const Erasure& file) {
+        fs::remove(tiers_.disk(file.digest, file.generation));
+        erased_.push_back(file);
+        if (random_.below(3) != 0) return;
+        db_.erased(erased_);
+        erased_.clear();
     }
     void tag() {
         const uint64_t number = manifest_number(1 + random_.below(kManifests));
@@ -112,7 +140,7 @@ private:
     }
     void evict() {
         for (const auto& victim : db_.disk_victims("", {}, random_.below(2) == 0, 3))
-            if (db_.evict(victim)) fs::remove(tiers_.disk(victim.digest, victim.generation));
+            if (db_.evict(victim)) erase({victim.digest, victim.generation});
     }
     void unlink_one(const oci::Digest& digest) { db_.unlink(kRepository, {&digest, 1}); }
     void unlink() {
@@ -123,13 +151,13 @@ private:
         const auto digest = digest_of(1 + random_.below(kBlobs));
         const auto row = db_.find_blob(digest);
         if (!row || !row->on_disk) return;
-        if (db_.lost_on_disk(digest, row->generation))
-            fs::remove(tiers_.disk(digest, row->generation));
+        if (db_.lost_on_disk(digest, row->generation)) erase({digest, row->generation});
     }
 
     Engine& db_;
     const Tiers& tiers_;
     Random& random_;
+    std::vector<Erasure> erased_;
 };
 
 [[noreturn]] void child(const std::string& path, const Tiers& tiers, uint64_t seed,
@@ -139,6 +167,7 @@ private:
         db->enable_uploads(true);
         SeededRandom random(seed);
         Worker worker(*db, tiers, random);
+        worker.work_off();
         while (true) worker.step();
     } catch (...) {
         _exit(2);
@@ -162,6 +191,17 @@ void expect_tiers_as_told(Engine& db, const std::string& path, const Tiers& tier
         std::ranges::transform(hex, hex.begin(), [](unsigned char c) { return std::toupper(c); });
         EXPECT_GT(known(hex), 0) << hex << " is in S3 and nobody knows";
     }
+    std::set<std::string> files;
+    for (const auto& file : db.erasures(std::nullopt, 1000))
+        files.insert(tiers.disk(file.digest, file.generation));
+    for (const auto& row : db.stagings(1000)) files.insert(tiers.disk(row.digest, row.generation));
+    for (const auto& state : db.blob_states(std::nullopt, 1000)) {
+        if (!state.on_disk) continue;
+        const bool new_here = files.insert(tiers.disk(state.digest, state.generation)).second;
+        EXPECT_TRUE(new_here) << "a file that has to go has a row";
+    }
+    for (const auto& entry : fs::directory_iterator(tiers.root + "/disk"))
+        EXPECT_TRUE(files.contains(entry.path())) << entry.path() << ": nobody knows that file";
     for (const auto& state : db.blob_states(std::nullopt, 1000)) {
         if (state.on_disk) EXPECT_TRUE(fs::exists(tiers.disk(state.digest, state.generation)));
         if (state.in_s3) EXPECT_TRUE(fs::exists(tiers.s3(state.digest)));
@@ -202,6 +242,9 @@ TEST(UpkeepCrash, a_killed_process_leaves_rows_that_name_what_the_tiers_have) {
         worker.sweep();
         worker.remove_doomed();
     }
+    worker.work_off();
+    worker.drop_left_overs();
+    EXPECT_TRUE(fs::is_empty(tiers.root + "/disk"));
     EXPECT_EQ(db->usage().blobs + db->usage().manifests + db->usage().repositories, 0u);
     EXPECT_EQ(db->tier_usage().doomed, 0u);
     EXPECT_TRUE(fs::is_empty(tiers.root + "/s3"));
