@@ -16,7 +16,10 @@ pid {folder}/pid;
 error_log {folder}/error.log warn;
 events {{ worker_connections 8192; }}
 http {{
-    access_log {folder}/access.log;
+    # The line of the operator's nginx (seed.txt), and the time, which weir's line has too.
+    log_format mirror '$remote_addr "$time_local" $host "$request" $status $bytes_sent "$http_referer" "$http_user_agent" '
+                      'subpath:/docker-images $upstream_cache_status $request_time';
+    access_log {folder}/access.log mirror;
     sendfile on;
     tcp_nopush on;
     keepalive_requests 100000000;

@@ -6,18 +6,87 @@
 #include <spdlog/spdlog.h>
 
 #include <fmt/chrono.h>
+#include <array>
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "base/failure.h"
 
 namespace weir::log {
 namespace {
 
+// Writes blocks in order on one thread, which starts with the first of them.
+class BlockWriter {
+public:
+    using Sink = std::shared_ptr<spdlog::sinks::sink>;
+
+    void push(Sink sink, std::string block) {
+        std::lock_guard lock(mutex_);
+        if (bytes_ + block.size() > kQueueBlockBytes) {
+            ++dropped_;
+            return;
+        }
+        if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
+        bytes_ += block.size();
+        blocks_.emplace_back(std::move(sink), std::move(block));
+        if (blocks_.size() == 1) more_.notify_one();
+    }
+
+    void wait_until_empty(std::chrono::milliseconds limit) {
+        std::unique_lock lock(mutex_);
+        empty_.wait_for(lock, limit, [this] { return bytes_ == 0; });
+    }
+
+    uint64_t dropped() {
+        std::lock_guard lock(mutex_);
+        return dropped_;
+    }
+
+private:
+    void run() {
+        std::unique_lock lock(mutex_);
+        for (;;) {
+            more_.wait(lock, [this] { return !blocks_.empty(); });
+            auto batch = std::exchange(blocks_, {});
+            lock.unlock();
+            size_t bytes = 0;
+            for (const auto& [sink, block] : batch) {
+                bytes += block.size();
+                write(*sink, block);
+            }
+            batch.clear();
+            lock.lock();
+            bytes_ -= bytes;
+            if (bytes_ == 0) empty_.notify_all();
+        }
+    }
+
+    static void write(spdlog::sinks::sink& sink, std::string_view block) {
+        try {
+            if (block.ends_with('\n')) block.remove_suffix(1);
+            sink.log(spdlog::details::log_msg("access", spdlog::level::info,
+                                              spdlog::string_view_t(block.data(), block.size())));
+        } catch (const std::exception&) {
+            // A full disk loses lines of the log, never a pull.
+        }
+    }
+
+    std::mutex mutex_;
+    std::condition_variable more_, empty_;
+    std::vector<std::pair<Sink, std::string>> blocks_;
+    size_t bytes_ = 0;  // waiting or being written
+    uint64_t dropped_ = 0;
+    std::thread thread_;
+};
+
 struct State {
+    BlockWriter blocks;
     std::mutex mutex;
     std::shared_ptr<spdlog::details::thread_pool> pool;
     std::shared_ptr<spdlog::async_logger> logger;
@@ -96,9 +165,13 @@ std::shared_ptr<spdlog::async_logger> access_logger() {
 }
 
 // Stands for itself inside a JSON string.
+constexpr auto kPlain = [] {
+    std::array<bool, 256> plain{};
+    for (size_t c = 0x20; c < 0x7f; ++c) plain[c] = c != '"' && c != '\\';
+    return plain;
+}();
 bool is_plain(char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\';
+    return kPlain[static_cast<unsigned char>(c)];
 }
 
 // The length of the well-formed UTF-8 sequence at the start of `text` (RFC 3629 section 4), 0 if
@@ -178,6 +251,7 @@ void reopen() {
 void flush() {
     const auto current = logger();
     current->flush();
+    state().blocks.wait_until_empty(kFlushWait);
     // One thread empties the queue: when this flush has left it, all lines before are in the sink.
     for (auto waited = std::chrono::milliseconds(0);
          state().pool->queue_size() > 0 && waited < kFlushWait; ++waited)
@@ -190,7 +264,7 @@ void flush() {
 uint64_t dropped() {
     State& s = state();
     std::lock_guard lock(s.mutex);
-    return s.pool ? s.pool->overrun_counter() : 0;
+    return s.blocks.dropped() + (s.pool ? s.pool->overrun_counter() : 0);
 }
 
 void append_json_escaped(std::string& out, std::string_view text) {
@@ -240,10 +314,9 @@ void write(Level level, std::string_view room, std::string_view message) {
 
 void write_lines(std::string block) {
     if (block.empty()) return;
-    if (block.back() == '\n') block.pop_back();
     auto to = access_logger();
     if (!to) to = logger();
-    to->log(spdlog::level::info, spdlog::string_view_t(block.data(), block.size()));
+    state().blocks.push(to->sinks().front(), std::move(block));
 }
 
 }  // namespace weir::log

@@ -1,4 +1,4 @@
-// base/log.h: events for operators. One line each, JSON or text, written by one background thread
+// base/log.h: events for operators. One line each, JSON or text, written by a background thread
 // (spdlog).
 //
 // A full queue drops the oldest lines and counts them: logging never delays a pull. Secrets have
@@ -32,8 +32,9 @@ namespace log {
 enum class Level { debug, info, warn, error };
 enum class Format { json, text };
 
-// Lines that may wait for the writer.
+// Lines that may wait for the writer, and bytes of write_lines() for theirs.
 inline constexpr size_t kQueueLines = 8192;
+inline constexpr size_t kQueueBlockBytes = 8 << 20;
 inline constexpr std::chrono::milliseconds kFlushWait{1000};
 
 // Before any thread but main's exists, or later for a changed level. An empty path is standard
@@ -48,7 +49,7 @@ void reopen();
 // Waits (at most kFlushWait) until what this thread wrote before is in the file. For the end of the
 // process.
 void flush();
-// Lines that a full queue has dropped since the start.
+// Lines, and blocks of them, that a full queue has dropped since the start.
 uint64_t dropped();
 
 // One event: `event` is a short constant ("fetch failed"), `detail` is for people.
@@ -79,7 +80,8 @@ void error(std::string_view room, fmt::format_string<Args...> text, Args&&... ar
 // that aren't UTF-8 replaced. Foreign text (user agents, paths) always passes through it.
 void append_json_escaped(std::string& out, std::string_view text);
 
-// A block of finished lines, from the access log's buffers.
+// A block of finished lines, from the access log's buffers. Has a thread of its own: each block is
+// moved there, not copied, and written in one piece.
 void write_lines(std::string block);
 
 }  // namespace log

@@ -3,6 +3,7 @@
 #include <boost/beast/http/basic_parser.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "base/text.h"
@@ -155,22 +156,28 @@ private:
 
 // Visible ASCII without what no URL holds; a Host is even narrower. Both end up in logs, keys and
 // upstream requests.
-bool is_target_text(std::string_view text) {
-    return std::ranges::all_of(text, [](char c) {
-        return c > 0x20 && c < 0x7f && c != '#' && c != '"' && c != '<' && c != '>' && c != '\\';
-    });
-}
-bool is_host_text(std::string_view text) {
-    return std::ranges::all_of(text, [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-               c == '.' || c == '-' || c == '_' || c == ':' || c == '[' || c == ']' || c == '%';
-    });
+using ByteSet = std::array<bool, 256>;
+constexpr ByteSet kTargetBytes = [] {
+    ByteSet set{};
+    for (size_t c = 0x21; c < 0x7f; ++c) set[c] = true;
+    for (const unsigned char c : std::string_view("#\"<>\\")) set[c] = false;
+    return set;
+}();
+constexpr ByteSet kHostBytes = [] {
+    ByteSet set{};
+    for (size_t c = 'a'; c <= 'z'; ++c) set[c] = set[c - 'a' + 'A'] = true;
+    for (size_t c = '0'; c <= '9'; ++c) set[c] = true;
+    for (const unsigned char c : std::string_view(".-_:[]%")) set[c] = true;
+    return set;
+}();
+bool is_of(const ByteSet& set, std::string_view text) {
+    return std::ranges::all_of(text, [&](char c) { return set[static_cast<unsigned char>(c)]; });
 }
 
 // RFC 9112 3.2: origin-form, absolute-form, and asterisk-form for OPTIONS.
 bool split_target(Head& head) {
     std::string_view rest = head.target;
-    if (!is_target_text(rest) || !is_host_text(head.host)) return false;
+    if (!is_of(kTargetBytes, rest) || !is_of(kHostBytes, head.host)) return false;
     if (rest == "*" && head.method == Method::options) {
         head.path = rest;
         return true;
@@ -183,7 +190,7 @@ bool split_target(Head& head) {
         rest.remove_prefix(scheme);
         const size_t authority = std::min(rest.find_first_of("/?"), rest.size());
         head.host = rest.substr(0, authority);  // RFC 9112 3.2.2: it replaces Host
-        if (head.host.empty() || !is_host_text(head.host)) return false;
+        if (head.host.empty() || !is_of(kHostBytes, head.host)) return false;
         rest.remove_prefix(authority);
     }
     const size_t question = std::min(rest.find('?'), rest.size());

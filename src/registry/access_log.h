@@ -15,7 +15,7 @@
 
 namespace weir::registry {
 
-inline constexpr size_t kAccessBufferBytes = 32 * 1024;
+inline constexpr size_t kAccessBufferBytes = 128 * 1024;
 inline constexpr std::chrono::seconds kAccessFlushInterval{1};
 // Foreign text in a line is cut to this.
 inline constexpr size_t kMaxAccessTextBytes = 1024;
