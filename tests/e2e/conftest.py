@@ -1,5 +1,6 @@
 """What every test may ask for. Registries and authorities live as long as the run; fronts and weirs as long as a test."""
 
+import os
 import signal
 
 import pytest
@@ -7,8 +8,10 @@ from support import images
 from support.certs import Authority
 from support.front import Front
 from support.registry import Registry
-from support.s3 import S3, Faults
+from support.s3 import S3, Faults, MinIO
 from support.weir import Weir, configuration, registry_entry
+
+ALL = bool(os.environ.get("WEIR_TEST_ALL"))
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +82,14 @@ def front(new_front):
 def s3(tmp_path):
     """A bucket of the test's own."""
     server = S3(tmp_path / "s3")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["versitygw", "minio"] if ALL else ["versitygw"])
+def any_s3(tmp_path, request):
+    """A bucket like s3's, of each server there is; stored_digest tells what is in it."""
+    server = {"versitygw": S3, "minio": MinIO}[request.param](tmp_path / request.param)
     yield server
     server.stop()
 

@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import hashlib
+import hmac
 import os
 import pathlib
 import re
@@ -11,7 +13,9 @@ import socket
 import struct
 import threading
 import time
+import urllib.parse
 
+from . import wire
 from .proc import ROOT, Process, free_port, listening
 
 ACCESS_KEY, SECRET_KEY, REGION, BUCKET = "weir-test-access", "weir-test-secret", "eu-x", "images"
@@ -19,11 +23,11 @@ SLICE = 256 * 1024
 PORT_TRIES = 5
 
 
-def program():
+def program(name="versitygw"):
     """$WEIR_VERSITYGW, what ./dev installs, or PATH's."""
-    beside = ROOT / "build/tools/versitygw"
-    found = os.environ.get("WEIR_VERSITYGW") or (str(beside) if beside.exists() else shutil.which("versitygw"))
-    assert found, "no versitygw: ./dev test installs it into build/tools"
+    beside = ROOT / "build/tools" / name
+    found = os.environ.get(f"WEIR_{name.upper()}") or (str(beside) if beside.exists() else shutil.which(name))
+    assert found, f"no {name}: ./dev test installs it into build/tools"
     return found
 
 
@@ -86,11 +90,47 @@ class S3:
         return [path for path in self.bucket_path.glob(".sgwtmp/multipart/*/*") if path.is_dir()]
 
 
+class MinIO(S3):
+    """Another one, which keeps its objects in a form of its own: what it has is known by asking (stored_digest)."""
+
+    def start(self):
+        env = {"MINIO_ROOT_USER": ACCESS_KEY, "MINIO_ROOT_PASSWORD": SECRET_KEY, "MINIO_REGION": REGION,
+               "MINIO_BROWSER": "off", "MINIO_UPDATE": "off", "HOME": self.folder}
+        argv = [program("minio"), "server", "--quiet", "--address", f"127.0.0.1:{self.port}", self.folder / "data"]
+        self.process = Process(argv, self.folder / "log", env=env)
+        ready = lambda: listening(self.port) and wire.ask(self, "/minio/health/ready").status == 200
+        self.process.wait_until(ready, 30, "minio")
+
+
+def stored_digest(server, blob):
+    """Of the blob's object, as any client gets it; None: there is no such object."""
+    answer = wire.ask(server, presigned(server, blob))
+    assert answer.status in (200, 404), (answer.status, answer.body[:300])
+    return answer.digest if answer.status == 200 else None
+
+
 def driver(server, **more):
     """The storage section of a weir whose durable tier is this server (S3 or Faults)."""
     return {"storageDriver": {"name": "s3", "region": REGION, "bucket": BUCKET, "rootdirectory": "/weir",
                               "regionendpoint": server.url, "accesskey": ACCESS_KEY, "secretkey": SECRET_KEY,
                               "forcepathstyle": True, "secure": False, **more}}
+
+
+def presigned(server, blob, seconds=600):
+    """A target that gives the blob's object to a client that knows nothing of S3."""
+    value = blob.digest.split(":")[1]
+    path = f"/{BUCKET}/weir/blobs/sha256/{value[:2]}/{value}"
+    now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    scope = f"{now[:8]}/{REGION}/s3/aws4_request"
+    query = urllib.parse.urlencode({
+        "X-Amz-Algorithm": "AWS4-HMAC-SHA256", "X-Amz-Credential": f"{ACCESS_KEY}/{scope}", "X-Amz-Date": now,
+        "X-Amz-Expires": seconds, "X-Amz-SignedHeaders": "host"})
+    request = f"GET\n{path}\n{query}\nhost:{server.url.split('//')[1]}\n\nhost\nUNSIGNED-PAYLOAD"
+    text = f"AWS4-HMAC-SHA256\n{now}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
+    key = f"AWS4{SECRET_KEY}".encode()
+    for word in (*scope.split("/"), text):
+        key = hmac.digest(key, word.encode(), "sha256")
+    return f"{path}?{query}&X-Amz-Signature={key.hex()}"
 
 
 @dataclasses.dataclass
@@ -146,12 +186,21 @@ class Head:
         return "chunked" in self.fields.get("transfer-encoding", "").lower()
 
 
+def flipped(piece, byte, start):
+    """The piece, which begins at byte `start`, with a bit of that byte changed if it is in it."""
+    place = -1 if byte is None else byte - start
+    if not 0 <= place < len(piece):
+        return piece
+    return piece[:place] + bytes([piece[place] ^ 1]) + piece[place + 1:]
+
+
 class Faults:
     """The proxy. Requests and answers pass as they are, so signatures stay right; rules change what becomes of them.
 
     rule(match, **do): match has method, room or target (a regular expression); do has
       delay=seconds, status=500, hang=True, cut_after or stall_after=bytes of the answer, cut_upload=bytes of the
-      request's body, flip_at=byte of the answer, rate=bytes a second (each way and connection);
+      request's body, flip_at=byte of the answer, flip_upload=byte of the request's body, rate=bytes a second (each way
+      and connection);
     `times` bounds how often.
     """
 
@@ -356,7 +405,7 @@ class Faults:
             while True:
                 if cut is not None and entry.received + len(piece) >= cut:
                     raise Gone
-                server.sendall(piece)
+                server.sendall(flipped(piece, do.get("flip_upload"), entry.received))
                 entry.received += len(piece)
                 left -= len(piece)
                 pace.wait(entry.received)
@@ -387,9 +436,7 @@ class Faults:
                 if "stall_after" in do:
                     Faults._wait_for_close(client)
                 raise Gone
-            place = -1 if flip is None else flip - start - entry.sent
-            if 0 <= place < len(piece):
-                piece = piece[:place] + bytes([piece[place] ^ 1]) + piece[place + 1:]
+            piece = flipped(piece, flip, start + entry.sent)
             client.sendall(piece)
             entry.sent += len(piece)
             left -= len(piece)
