@@ -61,6 +61,8 @@ class Bench:
         self.docker = DockerRegistry(self.registry)
         for server, tls in ((self.weir, False), (self.weir_tls, True)):
             wire.pull(server.url(tls), server.path("")[4:-1], "v1")
+        for blob in self.image.platforms[0].layers:
+            self.nginx.serve(blob.digest, self.weir.stored(blob.digest))
 
     def measure(self, name, what, connections, servers, tls=False, headers=()):
         """{server: {figure: median over the rounds}}"""

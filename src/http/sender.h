@@ -19,7 +19,7 @@ class Sender {
 public:
     // Sent in one turn, before the loop's other connections have theirs; also the window of the
     // page cache probe.
-    static constexpr uint64_t kTurnBytes = 1024 * 1024;
+    static constexpr uint64_t kTurnBytes = 2 * 1024 * 1024;
 
     Sender(Connection& connection, Pool& pool);
     ~Sender();

@@ -1,5 +1,4 @@
 // The part of the Sender for bodies that are produced while they are sent.
-#include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/statfs.h>
 #include <sys/uio.h>
@@ -9,6 +8,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <vector>
 
 #include "base/failure.h"
 #include "base/log.h"
@@ -23,6 +23,8 @@ namespace {
 constexpr uint64_t kCopyBytes = 16 * 1024;
 // Of a file without a descriptor (simulated), read in the pool.
 constexpr size_t kPoolReadBytes = 64 * 1024;
+// A step of bringing a file into the page cache.
+constexpr uint64_t kLoadBytes = 256 * 1024;
 
 uint64_t size_of(const Piece& piece) {
     if (const auto* file = std::get_if<FilePiece>(&piece)) return file->length;
@@ -53,14 +55,19 @@ Cached read_cached(int fd, uint64_t offset, std::span<char> into) {
     return Cached::broken;
 }
 
-// On the pool: brings a window into the page cache and waits for it.
+// On the pool: brings a window into the page cache and waits for it. Read, not readahead(): that
+// fills the cache page by page, and every later sendfile() pays for each of them.
 bool load_window(int fd, uint64_t offset, uint64_t length) {
-    constexpr uint64_t kStep = 64 * 1024;
-    ::readahead(fd, static_cast<off64_t>(offset), length);
-    char byte;
-    for (uint64_t at = 0; at < length; at += kStep)
-        if (::pread(fd, &byte, 1, static_cast<off_t>(offset + at)) != 1) return false;
-    return ::pread(fd, &byte, 1, static_cast<off_t>(offset + length - 1)) == 1;
+    std::vector<char> scrap(std::min<uint64_t>(length, kLoadBytes));
+    for (const uint64_t end = offset + length; offset < end;) {
+        const ssize_t got =
+            ::pread(fd, scrap.data(), std::min<uint64_t>(scrap.size(), end - offset),
+                    static_cast<off_t>(offset));
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) return false;
+        offset += static_cast<uint64_t>(got);
+    }
+    return true;
 }
 
 }  // namespace
