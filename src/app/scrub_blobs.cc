@@ -191,8 +191,7 @@ Task<std::string> upload_again(Scrubbing& run, BlobState state, uint64_t generat
     // The row has it go up again; the server does that if it can't be done here.
     co_await rooms.pool.run([&rooms, state] { rooms.engine.lost_in_s3(state.digest); });
     if (!file) co_return "waits for its upload";
-    const auto answer =
-        co_await rooms.remote->put_blob(state.digest, file, state.size, [](std::string) {});
+    const auto answer = co_await rooms.remote->put_blob(state.digest, file, state.size, {});
     if (answer.end != store::RemoteEnd::ok)
         co_return fmt::format("waits for its upload ({})", answer.detail);
     const WallTime now = rooms.clock.wall();

@@ -5,6 +5,7 @@
 #include <boost/json.hpp>
 #include <ostream>
 
+#include "app/left_uploads.h"
 #include "app/wire_tiers.h"
 #include "base/text.h"
 #include "cache/collector.h"
@@ -14,17 +15,20 @@ namespace {
 
 namespace json = boost::json;
 
-std::string summary(const cache::CollectorReport& report) {
+std::string summary(const cache::CollectorReport& report, const LeftUploads& uploads) {
     return fmt::format(
         "{} repositories looked at; {}: {} tags, {} untagged manifests, {} links, {} manifests, "
-        "{} blobs ({}), {} objects in S3{}",
+        "{} blobs ({}), {} objects and {} left uploads in S3{}",
         report.repositories, report.dry_run ? "would go" : "gone", report.tags, report.untagged,
         report.links, report.manifests, report.blobs, human_bytes(report.blob_bytes),
-        report.s3_objects,
-        report.s3_failed > 0 ? fmt::format(", {} could not be deleted", report.s3_failed) : "");
+        report.s3_objects, uploads.aborted,
+        report.s3_failed + uploads.failed > 0
+            ? fmt::format(", {} could not be deleted", report.s3_failed + uploads.failed)
+            : "");
 }
 
-json::object as_json(const cache::CollectorReport& report, json::array removed) {
+json::object as_json(const cache::CollectorReport& report, const LeftUploads& uploads,
+                     json::array removed) {
     return {{"dryRun", report.dry_run},
             {"repositories", report.repositories},
             {"tags", report.tags},
@@ -35,6 +39,8 @@ json::object as_json(const cache::CollectorReport& report, json::array removed) 
             {"bytes", report.blob_bytes},
             {"s3Objects", report.s3_objects},
             {"s3Failed", report.s3_failed},
+            {"uploads", uploads.aborted},
+            {"uploadsFailed", uploads.failed},
             {"removed", std::move(removed)}};
 }
 
@@ -48,6 +54,7 @@ int gc(const VerbArguments& arguments, bool dry_run, std::ostream& out) {
     cache::Collector collector(options, rooms.engine, rooms.engine, rooms.store, rooms.remote,
                                nullptr, nullptr, rooms.pool, rooms.clock);
     cache::CollectorReport report;
+    LeftUploads uploads;
     json::array removed;
     {
         Progress progress("weir gc");
@@ -58,13 +65,16 @@ int gc(const VerbArguments& arguments, bool dry_run, std::ostream& out) {
                 progress.line(out, line);
         };
         const auto share = [&](double done) { progress.at("repositories", done); };
-        bench.run([&]() -> Task<> { report = co_await collector.run(dry, tell, share); });
+        bench.run([&]() -> Task<> {
+            report = co_await collector.run(dry, tell, share);
+            uploads = co_await abort_left_uploads(rooms, options.delay, dry, tell);
+        });
     }
     if (arguments.json)
-        out << json::serialize(as_json(report, std::move(removed))) << '\n';
+        out << json::serialize(as_json(report, uploads, std::move(removed))) << '\n';
     else
-        out << summary(report) << '\n';
-    return report.s3_failed > 0 ? kProblems : kFine;
+        out << summary(report, uploads) << '\n';
+    return report.s3_failed + uploads.failed > 0 ? kProblems : kFine;
 }
 
 }  // namespace weir::app

@@ -139,23 +139,23 @@ Task<store::RemoteAnswer> Uploader::send(meta::UploadRow row) {
 }
 
 Task<store::RemoteAnswer> Uploader::send_blob(meta::UploadRow row) {
-    if (!row.upload_id.empty()) co_await remote_.abort_blob(row.digest, row.upload_id);
+    if (!row.upload_id.empty()) {
+        // Until S3 has let go of it the row keeps the id: nobody else knows it.
+        auto aborted = co_await remote_.abort_blob(row.digest, row.upload_id);
+        if (aborted.end != store::RemoteEnd::ok) co_return aborted;
+    }
     auto file = co_await store_.open(row.digest, row.generation);
     if (!file) {
         // Its file is gone: the metadata learns it, the job ends with the row.
         co_await pool_.run([this, row] { upkeep_.lost_on_disk(row.digest, row.generation); });
         co_return store::RemoteAnswer{store::RemoteEnd::unavailable, "its file is gone"};
     }
-    co_return co_await remote_.put_blob(
-        row.digest, file, row.size, [this, row](std::string upload_id) {
-            pool_.post([this, row, upload_id] {
-                try {
-                    upkeep_.note_upload_id(row, upload_id);
-                } catch (const Failure& failure) {
-                    log::warn("cache", "upload of {}: {}", row.digest.text(), failure.what());
-                }
-            });
+    const auto started = [this, row](std::string upload_id) {
+        return pool_.run([this, row, upload_id = std::move(upload_id)] {
+            upkeep_.note_upload_id(row, upload_id);
         });
+    };
+    co_return co_await remote_.put_blob(row.digest, file, row.size, started);
 }
 
 }  // namespace weir::cache

@@ -3,7 +3,8 @@
 //
 // A job row is written in the transaction that stored its object; a restart goes on from the rows
 // and lists nothing. At most `slots` uploads at once. While the tier is away the rows wait, tried
-// again with growing delays.
+// again with growing delays. The id of an upload in parts is in its row before the first part goes,
+// and stays there until the upload has ended or S3 has aborted it.
 #pragma once
 #include <atomic>
 #include <memory>

@@ -110,6 +110,33 @@ std::optional<ListAnswer> read_list(std::string_view xml) {
     return out;
 }
 
+std::optional<UploadsAnswer> read_uploads(std::string_view xml) {
+    UploadsAnswer out;
+    bool sound = true;
+    const bool whole = walk(xml, "ListMultipartUploadsResult", [&](XmlReader& reader, Event event) {
+        if (event == Event::open && reader.name() == "Upload") out.uploads.emplace_back();
+        if (event != Event::close) return;
+        if (reader.name() == "IsTruncated") out.truncated = reader.text() == "true";
+        if (reader.name() == "NextKeyMarker") out.next_key = reader.text();
+        if (reader.name() == "NextUploadIdMarker") out.next_upload_id = reader.text();
+        if (reader.parent() != "Upload" || out.uploads.empty()) return;
+        ListedUpload& upload = out.uploads.back();
+        if (reader.name() == "Key") upload.key = reader.text();
+        if (reader.name() == "UploadId") upload.upload_id = reader.text();
+        if (reader.name() == "Initiated") {
+            // One of unknown age must not be taken for an old one.
+            const auto time = read_iso_time(reader.text());
+            sound &= time.has_value();
+            upload.started = time.value_or(WallTime::max());
+        }
+    });
+    if (!whole || !sound || (out.truncated && out.next_key.empty())) return std::nullopt;
+    for (const auto& upload : out.uploads)
+        if (upload.started == WallTime{}) return std::nullopt;
+    if (!out.truncated) out.next_key = out.next_upload_id = "";
+    return out;
+}
+
 std::optional<StsAnswer> read_sts(std::string_view xml) {
     StsAnswer out;
     std::optional<WallTime> expires;

@@ -45,6 +45,18 @@ struct ListAnswer {
 // <ListBucketResult> of ListObjectsV2.
 std::optional<ListAnswer> read_list(std::string_view xml);
 
+struct ListedUpload {
+    std::string key, upload_id;
+    WallTime started{};
+};
+struct UploadsAnswer {
+    std::vector<ListedUpload> uploads;
+    bool truncated = false;
+    std::string next_key, next_upload_id;  // empty at the end
+};
+// <ListMultipartUploadsResult>
+std::optional<UploadsAnswer> read_uploads(std::string_view xml);
+
 struct StsAnswer {
     std::string access_key, secret_key, session_token;
     WallTime expires{};

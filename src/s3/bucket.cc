@@ -108,8 +108,7 @@ Task<HeadResult> Bucket::head(std::string key, TimePoint deadline) {
 }
 
 Task<Result> Bucket::put(std::string key, std::shared_ptr<const File> file, uint64_t size,
-                         std::string sha256_hex, std::function<void(std::string)> started,
-                         TimePoint deadline) {
+                         std::string sha256_hex, Started started, TimePoint deadline) {
     Impl& impl = *impl_;
     if (size > impl.service.options.single_put_bytes)
         co_return co_await put_parts(impl.service, impl.pool, impl.service.key(key), file, size,
@@ -219,6 +218,28 @@ Task<ListResult> Bucket::list(std::string key_prefix, std::string continuation,
             out.objects.emplace_back(object.key.substr(before.size()), object.size,
                                      object.modified);
     out.next = std::move(listed->next);
+    co_return out;
+}
+
+Task<UploadsResult> Bucket::list_uploads(std::string key_prefix, UploadsPlace from,
+                                         TimePoint deadline) {
+    Ask ask;
+    ask.verb = Verb::list;
+    const std::string before = impl_->service.key("");
+    ask.query = {{"uploads", ""}, {"prefix", before + key_prefix}};
+    if (!from.key.empty()) ask.query.emplace_back("key-marker", from.key);
+    if (!from.upload_id.empty()) ask.query.emplace_back("upload-id-marker", from.upload_id);
+    const Answer answer = co_await impl_->service.ask(std::move(ask), deadline);
+    UploadsResult out{result_of(answer), {}, {}};
+    if (out.outcome == Outcome::absent) out.outcome = Outcome::bad;
+    if (out.outcome != Outcome::ok) co_return out;
+    auto listed = read_uploads(answer.body);
+    if (!listed) co_return UploadsResult{bad("list_uploads: an answer without a list"), {}, {}};
+    for (auto& upload : listed->uploads)
+        if (upload.key.starts_with(before + key_prefix))
+            out.uploads.emplace_back(upload.key.substr(before.size()), upload.upload_id,
+                                     upload.started);
+    out.next = {std::move(listed->next_key), std::move(listed->next_upload_id)};
     co_return out;
 }
 

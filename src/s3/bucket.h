@@ -2,8 +2,8 @@
 //
 // Expected outcomes are values (Outcome); what S3 does is never an exception. Retries with jitter
 // on 5xx, SlowDown and lost connections happen inside the deadline; a skewed clock is adopted from
-// the Date of the refusal. Nothing lists but list(), which only explicit verbs call. A region that
-// the service names is adopted too. Any loop.
+// the Date of the refusal. Nothing lists but list() and list_uploads(), which only explicit verbs
+// call. A region that the service names is adopted too. Any loop.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -73,6 +73,24 @@ struct ListResult : Result {
     std::string next;  // continuation token; "" at the end
 };
 
+// A multipart upload that was begun and neither ended nor aborted.
+struct OpenUpload {
+    std::string key;  // without the prefix
+    std::string upload_id;
+    WallTime started{};
+};
+struct UploadsPlace {
+    std::string key, upload_id;  // as the service gave them; no key: the beginning, or the end
+};
+struct UploadsResult : Result {
+    std::vector<OpenUpload> uploads;
+    UploadsPlace next;
+};
+
+// Told the id of a multipart upload, to be kept in a row: a crash then leaves something to abort().
+// No part is sent before it has ended; a Failure it throws ends the upload.
+using Started = std::function<Task<>(std::string upload_id)>;
+
 inline constexpr size_t kMaxRemoved = 1000;
 
 class Bucket {
@@ -95,11 +113,9 @@ public:
     // The whole file, single PUT or parts by size. `sha256_hex` of the whole is the signed payload
     // hash of a single PUT
     // ("" when the digest is another algorithm: hashed while reading). A failed multipart upload is
-    // aborted. `upload_id` is told as soon as S3 gives it, to be kept in a row: a crash then leaves
-    // something to abort().
+    // aborted. `started` may be empty.
     Task<Result> put(std::string key, std::shared_ptr<const File> file, uint64_t size,
-                     std::string sha256_hex, std::function<void(std::string upload_id)> started,
-                     TimePoint deadline);
+                     std::string sha256_hex, Started started, TimePoint deadline);
     // A small object from memory (with Content-MD5 and payload hash).
     Task<Result> put_text(std::string key, std::string text, TimePoint deadline);
     Task<Result> abort(std::string key, std::string upload_id, TimePoint deadline);
@@ -109,6 +125,7 @@ public:
     Task<Result> remove_many(std::vector<std::string> keys, std::vector<std::string>* failed,
                              TimePoint deadline);
     Task<ListResult> list(std::string key_prefix, std::string continuation, TimePoint deadline);
+    Task<UploadsResult> list_uploads(std::string key_prefix, UploadsPlace from, TimePoint deadline);
     // A URL that serves the object to anyone for `valid`. Waits only for credentials.
     Task<std::optional<std::string>> presigned_get(std::string key, std::chrono::seconds valid,
                                                    TimePoint deadline);

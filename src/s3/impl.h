@@ -18,7 +18,7 @@ Pairs object_fields(const BucketOptions&);
 
 // In parts, of which several are sent at the same time.
 Task<Result> put_parts(Service&, Pool&, std::string key, std::shared_ptr<const File>, uint64_t size,
-                       std::function<void(std::string)> started, TimePoint deadline);
+                       Started started, TimePoint deadline);
 
 // A stretch of a file, as the body of a request.
 class FileUpload : public client::UploadSource {

@@ -36,9 +36,9 @@ public:
           deadline_(deadline),
           parts_(static_cast<size_t>((size + part_bytes_ - 1) / part_bytes_)) {}
 
-    Task<Result> run(std::function<void(std::string)> started) {
+    Task<Result> run(Started started) {
         if (Result made = co_await create(); made.outcome != Outcome::ok) co_return made;
-        if (started) started(id_);
+        if (started) co_await tell(started);
         Scope scope("s3 parts");
         for (size_t i = 0; i < std::min(service_.options.parallel_parts, parts_.size()); ++i)
             scope.spawn(Loop::current(), [this] { return send_parts(); });
@@ -50,6 +50,7 @@ public:
 
 private:
     Task<Result> create();
+    Task<> tell(const Started& started);
     Task<> send_parts();
     Task<Result> send_part(size_t index, std::shared_ptr<client::Leash> leash);
     Task<Result> complete();
@@ -87,6 +88,15 @@ Task<Result> Multipart::create() {
     if (!id) co_return Result{Outcome::bad, fmt::format("create {}: no UploadId", key_)};
     id_ = *std::move(id);
     co_return Result{};
+}
+
+// An id that nobody could write down is not worth a part.
+Task<> Multipart::tell(const Started& started) {
+    try {
+        co_await started(id_);
+    } catch (const Failure& failure) {
+        fail({Outcome::bad, failure.what()});
+    }
 }
 
 // One of several that run at the same time: takes the next part until there is none.
@@ -179,8 +189,8 @@ Task<> Multipart::abort() {
 }  // namespace
 
 Task<Result> put_parts(Service& service, Pool& pool, std::string key,
-                       std::shared_ptr<const File> file, uint64_t size,
-                       std::function<void(std::string)> started, TimePoint deadline) {
+                       std::shared_ptr<const File> file, uint64_t size, Started started,
+                       TimePoint deadline) {
     Multipart upload(service, pool, std::move(key), std::move(file), size, deadline);
     co_return co_await upload.run(std::move(started));
 }

@@ -44,6 +44,16 @@ struct RemotePage : RemoteAnswer {
     std::vector<RemoteObject> objects;
     std::string next;  // "" at the end
 };
+// An upload in parts that was begun and neither ended nor aborted.
+struct RemoteUpload {
+    oci::Digest digest;  // of the blob
+    std::string upload_id;
+    WallTime started{};
+};
+struct RemoteUploads : RemoteAnswer {
+    std::vector<RemoteUpload> uploads;
+    std::string next;  // "" at the end
+};
 struct RemoteText : RemoteAnswer {
     std::string text;
 };
@@ -59,8 +69,12 @@ public:
         oci::Digest, uint64_t first, std::optional<uint64_t> last, std::shared_ptr<client::Sink>,
         std::function<void(std::shared_ptr<client::TransferHandle>)> started,
         TimePoint head_deadline) = 0;
+    // `started` (may be empty) is told the id of an upload in parts and awaited before the first of
+    // them; a Failure it throws ends the upload.
+    using Started = std::function<Task<>(std::string upload_id)>;
     virtual Task<RemoteAnswer> put_blob(oci::Digest, std::shared_ptr<const File>, uint64_t size,
-                                        std::function<void(std::string upload_id)> started) = 0;
+                                        Started started) = 0;
+    // `ok` too when there is none (any more).
     virtual Task<RemoteAnswer> abort_blob(oci::Digest, std::string upload_id) = 0;
     virtual Task<RemoteAnswer> put_manifest(oci::Digest, std::string media_type,
                                             std::string bytes) = 0;
@@ -80,6 +94,7 @@ public:
     virtual Task<RemoteAnswer> head(oci::Digest, uint64_t* size) = 0;
     enum class Kind { blobs, manifests, tags };
     virtual Task<RemotePage> list(Kind, std::string continuation) = 0;
+    virtual Task<RemoteUploads> list_uploads(std::string continuation) = 0;
     virtual Task<RemoteText> text(Kind, RemoteObject, std::string* media_type) = 0;
 };
 

@@ -90,7 +90,7 @@ public:
     }
 
     Task<RemoteAnswer> put_blob(oci::Digest digest, std::shared_ptr<const File> file, uint64_t size,
-                                std::function<void(std::string)> started) override {
+                                Started started) override {
         const bool sha256 = digest.algorithm() == oci::Digest::Algorithm::sha256;
         co_return answer_of(co_await bucket_.put(object_key("blobs", digest), std::move(file), size,
                                                  sha256 ? digest.hex() : "", std::move(started),
@@ -164,6 +164,22 @@ public:
         for (const auto& object : result.objects)
             if (auto found = parse_key(kind, object)) page.objects.push_back(std::move(*found));
         page.next = result.next;
+        co_return page;
+    }
+
+    Task<RemoteUploads> list_uploads(std::string continuation) override {
+        s3::UploadsPlace from;
+        // A key of a blob has no line end.
+        if (const size_t line = continuation.find('\n'); line != std::string::npos)
+            from = {continuation.substr(0, line), continuation.substr(line + 1)};
+        const auto result =
+            co_await bucket_.list_uploads("blobs/", std::move(from), clock_.now() + kVerbTime);
+        RemoteUploads page;
+        static_cast<RemoteAnswer&>(page) = answer_of(result);
+        for (const auto& upload : result.uploads)
+            if (const auto found = parse_key(Kind::blobs, {upload.key, 0, upload.started}))
+                page.uploads.emplace_back(found->digest, upload.upload_id, upload.started);
+        if (!result.next.key.empty()) page.next = result.next.key + "\n" + result.next.upload_id;
         co_return page;
     }
 

@@ -401,6 +401,47 @@ def test_kill_9_during_uploads_and_evictions_loses_and_leaves_nothing(bounded, f
     assert not strays, strays
 
 
+def test_parts_of_an_upload_whose_id_was_lost_go_with_a_collection(bounded, series, faults, s3):
+    """S3 had begun it when the answer was lost: no row tells, and nobody would ever end it."""
+    faults.rule({"method": "POST", "target": "[?]uploads"}, times=1, cut_after=0)
+    weir = bounded()
+    get(weir, "lab/series", series[0])
+    tiers.drained(weir)
+    assert s3.holds(series[0]) and len(s3.left_uploads()) == 1
+    # It is younger than the grace: another process on this bucket may be at it.
+    weir.config["storage"].update(gcDelay="1h")
+    weir.restart()
+    assert tiers.verb(weir, "gc")["uploads"] == 0
+    assert len(s3.left_uploads()) == 1
+    weir.config["storage"].update(gcDelay="1ms")
+    weir.restart()
+    assert tiers.verb(weir, "gc", "--dry-run")["uploads"] == 1
+    assert len(s3.left_uploads()) == 1
+    assert tiers.verb(weir, "gc")["uploads"] == 1
+    assert not s3.left_uploads()
+    assert s3.holds(series[0])
+
+
+def test_an_upload_that_s3_does_not_let_go_of_keeps_its_id_until_it_does(bounded, series, faults, s3):
+    """A kill in the middle leaves parts; the abort fails at first; the id may not be forgotten over that."""
+    faults.rule({"method": "PUT", "room": "blobs"}, hang=True)
+    weir = bounded(weir={"s3": {"responseTimeout": "30s", "maxAttempts": 1, "partSize": "5MiB", "singlePutSize": "5MiB"}})
+    get(weir, "lab/series", series[0])
+    faults.wait_for(lambda asked: any(r.method == "PUT" and "partNumber" in r.target for r in asked))
+    assert tiers.rows(weir, "SELECT upload_id <> '' FROM uploads WHERE what = 0") == [(1,)], "a part before its id"
+    weir.kill()
+    assert len(s3.left_uploads()) == 1
+    faults.heal()
+    faults.rule({"method": "DELETE", "room": "blobs"}, status=500)
+    faults.forget()
+    weir.start()
+    faults.wait_for(lambda asked: sum(r.method == "DELETE" for r in asked) >= 2, 30, "aborts that fail")
+    assert len(s3.left_uploads()) == 1 and not s3.holds(series[0])
+    faults.heal()
+    tiers.drained(weir)
+    assert not s3.left_uploads() and s3.holds(series[0])
+
+
 @pytest.mark.parametrize("when", ["start", "collection"])
 def test_a_file_whose_unlink_a_kill_has_prevented_goes_with_the_next(bounded, series, when):
     """The row had gone, and said with its going that the file has to."""

@@ -38,5 +38,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     read_http_time(text);
     if (const auto list = read_list(text))
         check(!list->truncated || !list->next.empty(), "a list says how it goes on");
+    if (const auto uploads = read_uploads(text))
+        check(!uploads->truncated || !uploads->next_key.empty(), "uploads say how they go on");
     return 0;
 }

@@ -32,7 +32,8 @@ public:
     std::map<oci::Digest, std::string> blobs;
     std::map<oci::Digest, std::pair<std::string, std::string>> manifests;  // media type, bytes
     std::map<std::string, std::string> tags;                               // "repository\ntag"
-    bool silent = false;
+    std::vector<store::RemoteUpload> uploads;                              // by id
+    bool silent = false, keeps_uploads = false;
     size_t page = 1000;
     std::map<std::string, size_t> asked;
 
@@ -59,7 +60,7 @@ public:
         co_return store::RemoteAnswer{};
     }
     Task<store::RemoteAnswer> put_blob(oci::Digest digest, std::shared_ptr<const File> file,
-                                       uint64_t size, std::function<void(std::string)>) override {
+                                       uint64_t size, Started) override {
         ++asked["put"];
         if (silent) co_return silence();
         std::string bytes(size, '\0');
@@ -116,8 +117,31 @@ public:
         co_return out;
     }
 
+    Task<store::RemoteUploads> list_uploads(std::string continuation) override {
+        ++asked["list_uploads"];
+        store::RemoteUploads out;
+        if (silent) {
+            static_cast<store::RemoteAnswer&>(out) = silence();
+            co_return out;
+        }
+        for (const auto& upload : uploads) {
+            if (upload.upload_id <= continuation) continue;
+            if (out.uploads.size() == page) {
+                out.next = out.uploads.back().upload_id;
+                break;
+            }
+            out.uploads.push_back(upload);
+        }
+        co_return out;
+    }
+    Task<store::RemoteAnswer> abort_blob(oci::Digest, std::string id) override {
+        ++asked["abort"];
+        if (keeps_uploads) co_return silence();
+        std::erase_if(uploads, [&](const auto& upload) { return upload.upload_id == id; });
+        co_return store::RemoteAnswer{};
+    }
+
     // Not asked for by verbs.
-    Task<store::RemoteAnswer> abort_blob(oci::Digest, std::string) override { co_return silence(); }
     Task<store::RemoteAnswer> put_manifest(oci::Digest, std::string, std::string) override {
         co_return silence();
     }

@@ -195,5 +195,38 @@ TEST_F(MultipartTest, a_completion_that_was_lost_before_it_was_done_is_a_failure
     EXPECT_EQ(put(text).outcome, Outcome::unavailable);
 }
 
+TEST_F(MultipartTest, no_part_goes_before_the_id_is_written_down) {
+    const auto file = std::make_shared<TextFile>(text);
+    size_t parts_before = 1;
+    const auto result = run<Result>([&]() {
+        return bucket().put(
+            "k", file, text.size(), "",
+            [&](std::string) -> Task<> {
+                co_await sleep_for(5s);
+                parts_before = http.calls_to("partNumber").size();
+            },
+            in(60s));
+    });
+    EXPECT_EQ(result.outcome, Outcome::ok);
+    EXPECT_EQ(parts_before, 0u);
+}
+
+TEST_F(MultipartTest, an_id_that_cannot_be_written_down_ends_the_upload) {
+    const auto file = std::make_shared<TextFile>(text);
+    const auto result = run<Result>([&]() {
+        return bucket().put(
+            "k", file, text.size(), "",
+            [](std::string) -> Task<> {
+                throw Failure(Kind::io, "no database");
+                co_return;
+            },
+            in(60s));
+    });
+    EXPECT_EQ(result.outcome, Outcome::bad);
+    EXPECT_EQ(result.detail, "no database");
+    EXPECT_EQ(aborted, 1);
+    EXPECT_TRUE(parts.empty());
+}
+
 }  // namespace
 }  // namespace weir::s3

@@ -88,7 +88,7 @@ protected:
         return real.run([=, this]() {
             return bucket().put(
                 key, file(text), text.size(), sum,
-                [this](std::string id) { upload_id = std::move(id); }, soon());
+                [this](std::string id) { return note(std::move(id)); }, soon());
         });
     }
     Result put_text(const std::string& key, const std::string& text) {
@@ -135,6 +135,10 @@ protected:
     std::optional<Bucket> made;
     std::shared_ptr<Collected> sink;
     std::string upload_id;
+    Task<> note(std::string id) {
+        upload_id = std::move(id);
+        co_return;
+    }
     int files = 0;
 };
 Versitygw* RealS3::server = nullptr;
@@ -233,14 +237,42 @@ TEST_F(RealS3, an_upload_that_was_left_behind_is_aborted_by_its_id) {
     const auto short_file = file(noise(1 << 20));
     const auto result = real.run([&]() {
         return bucket().put(
-            "half", short_file, 12 << 20, "", [this](std::string id) { upload_id = std::move(id); },
-            soon());
+            "half", short_file, 12 << 20, "",
+            [this](std::string id) { return note(std::move(id)); }, soon());
     });
     EXPECT_EQ(result.outcome, Outcome::bad);
     EXPECT_EQ(head("half").outcome, Outcome::absent);
     ASSERT_NE(upload_id, "");
     const auto gone = real.run([this]() { return bucket().abort("half", upload_id, soon()); });
     EXPECT_EQ(gone.outcome, Outcome::ok) << gone.detail;
+}
+
+TEST_F(RealS3, uploads_that_were_left_are_listed_under_the_prefix_until_they_are_aborted) {
+    options.prefix = "left";
+    options.single_put_bytes = 1;
+    options.part_bytes = 5 << 20;
+    // It never comes to its end: the listing is made while the id is being written down.
+    UploadsResult open, elsewhere;
+    const auto whole = file(noise(6 << 20));
+    real.run([&]() {
+        return bucket().put(
+            "blobs/half", whole, 6 << 20, "",
+            [&](std::string id) -> Task<> {
+                upload_id = std::move(id);
+                open = co_await bucket().list_uploads("blobs/", {}, soon());
+                elsewhere = co_await bucket().list_uploads("tags/", {}, soon());
+            },
+            soon());
+    });
+    ASSERT_EQ(open.outcome, Outcome::ok) << open.detail;
+    ASSERT_EQ(open.uploads.size(), 1u);
+    EXPECT_EQ(open.uploads[0].key, "blobs/half");
+    EXPECT_EQ(open.uploads[0].upload_id, upload_id);
+    EXPECT_LT(system_clock().wall() - open.uploads[0].started, 1min);
+    EXPECT_EQ(elsewhere.outcome, Outcome::ok) << elsewhere.detail;
+    EXPECT_TRUE(elsewhere.uploads.empty());
+    const auto after = real.run([&]() { return bucket().list_uploads("blobs/", {}, soon()); });
+    EXPECT_TRUE(after.uploads.empty());
 }
 
 TEST_F(RealS3, a_list_comes_in_pages) {

@@ -175,7 +175,7 @@ protected:
         return run<Result>([this, text, sum, within]() {
             return bucket().put(
                 "k", std::make_shared<TextFile>(text), text.size(), sum,
-                [this](std::string id) { upload_id = std::move(id); }, in(within));
+                [this](std::string id) { return note(std::move(id)); }, in(within));
         });
     }
     GetResult get(uint64_t first = 0, std::optional<uint64_t> last = {}, Duration within = 30s) {
@@ -194,6 +194,10 @@ protected:
     std::shared_ptr<Bytes> sink = std::make_shared<Bytes>();
     std::shared_ptr<client::TransferHandle> handle;
     std::string upload_id;
+    Task<> note(std::string id) {
+        upload_id = std::move(id);
+        co_return;
+    }
 };
 
 }  // namespace weir::s3

@@ -139,5 +139,34 @@ TEST(Answers, what_is_removed_is_asked_for_in_escapes) {
               "</CompleteMultipartUpload>");
 }
 
+TEST(Answers, uploads_that_are_open_are_read_with_their_age) {
+    const auto read = read_uploads(
+        "<ListMultipartUploadsResult><Bucket>b</Bucket><IsTruncated>true</IsTruncated>"
+        "<NextKeyMarker>w/k2</NextKeyMarker><NextUploadIdMarker>i2</NextUploadIdMarker>"
+        "<Upload><Key>w/k1</Key><UploadId>i1</UploadId><Initiator><ID>x</ID></Initiator>"
+        "<Initiated>2011-07-11T19:55:29Z</Initiated></Upload>"
+        "<Upload><Key>w/k2</Key><UploadId>i2</UploadId>"
+        "<Initiated>2011-07-11T19:55:30.5Z</Initiated></Upload></ListMultipartUploadsResult>");
+    ASSERT_TRUE(read);
+    ASSERT_EQ(read->uploads.size(), 2u);
+    EXPECT_EQ(read->uploads[0].key, "w/k1");
+    EXPECT_EQ(read->uploads[0].upload_id, "i1");
+    EXPECT_EQ(read->uploads[0].started, read_iso_time("2011-07-11T19:55:29Z"));
+    EXPECT_EQ(read->next_key, "w/k2");
+    EXPECT_EQ(read->next_upload_id, "i2");
+}
+
+TEST(Answers, an_upload_of_unknown_age_or_a_list_without_an_end_is_no_answer) {
+    const std::string open = "<ListMultipartUploadsResult>", end = "</ListMultipartUploadsResult>";
+    EXPECT_TRUE(read_uploads(open + end));
+    EXPECT_FALSE(read_uploads(open + "<IsTruncated>true</IsTruncated>" + end));
+    EXPECT_FALSE(read_uploads(open + "<Upload><Key>k</Key><UploadId>i</UploadId></Upload>" + end));
+    EXPECT_FALSE(read_uploads(open +
+                              "<Upload><Key>k</Key><UploadId>i</UploadId>"
+                              "<Initiated>yesterday</Initiated></Upload>" +
+                              end));
+    EXPECT_FALSE(read_uploads("<ListBucketResult></ListBucketResult>"));
+}
+
 }  // namespace
 }  // namespace weir::s3
