@@ -16,6 +16,9 @@ using namespace std::chrono_literals;
 constexpr Duration kLookInterval = 2s;
 // A claim of a process that died is free again after this.
 constexpr auto kLease = std::chrono::hours(6);
+// Between two pages of what is looked for others go first.
+constexpr size_t kMissingPage = 256;
+constexpr Duration kMissingPause = 1ms;
 constexpr auto kFirstDelay = std::chrono::milliseconds(500);
 constexpr auto kMaxDelay = std::chrono::milliseconds(30'000);
 
@@ -43,6 +46,7 @@ Uploader::Uploader(meta::Metadata& metadata, meta::Upkeep& upkeep, store::Store&
 void Uploader::start(Loop& loop) {
     loop_ = &loop;
     scope_.spawn(loop, [this] { return run(); });
+    scope_.spawn(loop, [this] { return queue_missing(); });
 }
 
 void Uploader::wake() {
@@ -156,6 +160,23 @@ Task<store::RemoteAnswer> Uploader::send_blob(meta::UploadRow row) {
         });
     };
     co_return co_await remote_.put_blob(row.digest, file, row.size, started);
+}
+
+// What was stored while there was no durable tier.
+Task<> Uploader::queue_missing() {
+    std::optional<oci::Digest> after;
+    try {
+        while (!stopping_) {
+            after = co_await pool_.run(
+                [this, after] { return upkeep_.queue_missing_uploads(after, kMissingPage); });
+            if (!after) break;
+            wake();
+            co_await sleep_for(kMissingPause);
+        }
+    } catch (const Failure& failure) {
+        log::warn("cache", "what is not in the durable tier is looked for at the next start: {}",
+                  failure.what());
+    }
 }
 
 }  // namespace weir::cache

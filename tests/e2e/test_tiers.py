@@ -442,6 +442,30 @@ def test_an_upload_that_s3_does_not_let_go_of_keeps_its_id_until_it_does(bounded
     assert not s3.left_uploads() and s3.holds(series[0])
 
 
+def test_what_was_stored_before_there_was_an_s3_goes_up_behind_a_start(new_weir, fast_front, faults, s3, registry, maker):
+    images = {f"lab/before{n}": registry.push(f"lab/before{n}", "v1", maker.single((MB, 2 * MB))) for n in range(3)}
+    weir = new_weir(fast_front, weir={"freshness": {"ttl": "1h"}})
+    for name, image in images.items():
+        right(weir, name, image)
+    tiers.settled(weir)
+    weir.stop()
+    weir.config.setdefault("storage", {}).update(driver(faults))
+    weir.start()
+    blobs = [blob for image in images.values() for blob in image.platforms[0].blobs()]
+    eventually(lambda: all(s3.holds(blob) for blob in blobs), say="what was there before")
+    tiers.drained(weir)
+    assert len(s3.objects("tags")) == 3 and len(s3.objects("manifests")) == 3
+    weir.stop()
+    tiers.wipe_disk(weir)
+    fast_front.forget()
+    weir.start()
+    for name, image in images.items():
+        right(weir, name, image)
+    assert fast_front.blob_bytes() == 0
+    # It has been looked for, and is not again.
+    assert tiers.rows(weir, "SELECT all_queued FROM counters") == [(1,)]
+
+
 @pytest.mark.parametrize("when", ["start", "collection"])
 def test_a_file_whose_unlink_a_kill_has_prevented_goes_with_the_next(bounded, series, when):
     """The row had gone, and said with its going that the file has to."""
