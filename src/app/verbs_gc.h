@@ -11,6 +11,9 @@ namespace weir::app {
 //   {"dryRun", "repositories", "tags", "untagged", "links", "manifests", "blobs", "bytes",
 //    "s3Objects", "s3Failed", "removed": ["tag docker.io/library/debian:old (sha256:...): ..."]}
 //
+// With `dry_run` nothing changes, and it is all that this pass would take: the tags, and the
+// manifests, links and blobs that go with them.
+//
 // 1 when objects could not be deleted.
 int gc(const VerbArguments&, bool dry_run, std::ostream& out);
 

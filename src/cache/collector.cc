@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "cache/erasures.h"
+#include "meta/engine.h"
 
 namespace weir::cache {
 namespace {
@@ -29,6 +30,9 @@ std::chrono::microseconds micros(Duration duration) {
 struct Collector::Pass {
     CollectorOptions options;
     CollectorReport report;
+    std::unique_ptr<meta::Engine> rehearsal;  // of a dry run
+    meta::Metadata* metadata = nullptr;
+    meta::Upkeep* upkeep = nullptr;
     WallTime now;
     std::function<void(const std::string&)> tell;
     bool dry_run() const { return report.dry_run; }
@@ -71,15 +75,18 @@ void Collector::stop() {
     if (runner_) runner_->fire();
 }
 
-bool Collector::in_window() const {
-    const auto window = options().window;
-    if (!window) return true;
-    const auto minutes =
-        std::chrono::duration_cast<std::chrono::minutes>(clock_.wall().time_since_epoch()).count() %
-        (24 * 60);
-    const auto [from, to] = *window;
+std::optional<Duration> Collector::until_window(const CollectorOptions& options) const {
+    using std::chrono::minutes;
+    if (!options.window) return std::nullopt;
+    const auto [from, to] = *options.window;
+    const Duration day = std::chrono::hours(24);
+    const Duration now = Duration(clock_.wall().time_since_epoch()) % day;
+    const Duration open = minutes(from) - now, close = minutes(to) - now;
     // "23:00-04:00" goes over midnight.
-    return from <= to ? from <= minutes && minutes < to : minutes >= from || minutes < to;
+    const bool inside = from <= to ? open <= Duration{} && close > Duration{}
+                                   : open <= Duration{} || close > Duration{};
+    if (inside) return std::nullopt;
+    return open > Duration{} ? open : open + day;
 }
 
 Task<> Collector::loop() {
@@ -88,36 +95,47 @@ Task<> Collector::loop() {
         std::lock_guard lock(mutex_);
         runner_.emplace(signal);
     }
+    TimePoint due = clock_.now() + options().interval;
     try {
         if (const size_t files = co_await erase_left_over(upkeep_, store_, pool_, stopping_))
             log::info("gc", "erased {} files that the last run had not come to", files);
     } catch (const Failure& failure) {
         log::warn("gc", "files that have to go wait for the next pass: {}", failure.what());
     }
-    TimePoint next = clock_.now() + options().interval;
     while (!stopping_) {
-        // A pass that is due but may not begin (off, or outside its window) is looked at every
-        // minute.
+        const CollectorOptions now_options = options();
         const TimePoint now = clock_.now();
-        co_await signal.wait(next > now ? std::min(next, now + kLookInterval)
-                                        : now + kLookInterval);
-        next = std::min(next, clock_.now() + options().interval);
-        if (stopping_ || !options().enabled || clock_.now() < next || !in_window()) continue;
-        next = clock_.now() + options().interval;
-        try {
-            const bool dry = options().retention.dry_run;
-            const auto report =
-                co_await run(dry, [](const std::string& line) { log::info("gc", "{}", line); }, {});
-            log::info("gc",
-                      "{} tags, {} untagged manifests, {} blobs ({} bytes), {} objects in S3{}",
-                      report.tags, report.untagged, report.blobs, report.blob_bytes,
-                      report.s3_objects, dry ? " would go (dryRun)" : " went");
-        } catch (const Failure& failure) {
-            log::warn("gc", "the pass was broken off: {}", failure.what());
+        // A reload may have made it shorter.
+        due = std::min(due, now + now_options.interval);
+        const auto closed = until_window(now_options);
+        if (!now_options.enabled || now < due || closed) {
+            // The calendar that the window is of may jump: looked at every minute.
+            TimePoint wake = now + kLookInterval;
+            if (now_options.enabled && now < due) wake = std::min(wake, due);
+            if (now_options.enabled && closed) wake = std::min(wake, std::max(due, now + *closed));
+            co_await signal.wait(wake);
+            continue;
         }
+        co_await pass_now(now_options.retention.dry_run);
+        const Duration interval = std::max<Duration>(options().interval, 1ms);
+        due = now + ((clock_.now() - now) / interval + 1) * interval;
     }
     std::lock_guard lock(mutex_);
     runner_.reset();
+}
+
+Task<> Collector::pass_now(bool dry_run) {
+    try {
+        const auto report =
+            co_await run(dry_run, [](const std::string& line) { log::info("gc", "{}", line); }, {});
+        log::info("gc",
+                  "{} tags, {} untagged manifests, {} links, {} manifests, {} blobs ({} bytes), {} "
+                  "objects in S3{}",
+                  report.tags, report.untagged, report.links, report.manifests, report.blobs,
+                  report.blob_bytes, report.s3_objects, dry_run ? " would go (dryRun)" : " went");
+    } catch (const Failure& failure) {
+        log::warn("gc", "the pass was broken off: {}", failure.what());
+    }
 }
 
 Task<CollectorReport> Collector::run(bool dry_run, std::function<void(const std::string&)> tell,
@@ -130,11 +148,18 @@ Task<CollectorReport> Collector::run(bool dry_run, std::function<void(const std:
     pass.report.dry_run = dry_run;
     pass.now = clock_.wall();
     pass.tell = std::move(tell);
-    const auto usage = co_await pool_.run([this] { return metadata_.usage(); });
+    pass.metadata = &metadata_;
+    pass.upkeep = &upkeep_;
+    if (dry_run) {
+        pass.rehearsal = co_await pool_.run([this] { return upkeep_.rehearsal(); });
+        pass.metadata = pass.rehearsal.get();
+        pass.upkeep = pass.rehearsal.get();
+    }
+    const auto usage = co_await pool_.run([&pass] { return pass.metadata->usage(); });
     std::string last;
     while (!stopping_) {
         const auto page = co_await pool_.run(
-            [this, last] { return metadata_.repositories(last, kRepositoryPage); });
+            [&pass, last] { return pass.metadata->repositories(last, kRepositoryPage); });
         for (const auto& repository : page) {
             if (stopping_) break;
             co_await collect_repository(pass, repository);
@@ -160,16 +185,17 @@ Task<> Collector::collect_repository(Pass& pass, std::string repository) {
 
 Task<> Collector::collect_tags(Pass& pass, std::string repository, const RetentionPolicy& policy) {
     const auto tags =
-        co_await pool_.run([this, repository] { return upkeep_.tag_infos(repository); });
+        co_await pool_.run([&pass, repository] { return pass.upkeep->tag_infos(repository); });
+    const auto number = &policy - pass.options.retention.policies.data();
     for (const auto& removal :
          tags_to_remove(policy, pass.options.retention.delay, tags, pass.now)) {
-        ++pass.report.tags;
-        pass.say(fmt::format("tag {}:{} ({}): {}", repository, removal.name, removal.digest.text(),
-                             removal.reason));
-        if (pass.dry_run()) continue;
-        co_await pool_.run([this, repository, removal] {
-            upkeep_.remove_tag_if(repository, removal.name, removal.digest);
+        const bool gone = co_await pool_.run([&pass, repository, removal] {
+            return pass.upkeep->remove_tag_if(repository, removal.name, removal.digest);
         });
+        if (!gone) continue;  // it has moved or gone meanwhile
+        ++pass.report.tags;
+        pass.say(fmt::format("tag {}:{} ({}): policies[{}]: {}", repository, removal.name,
+                             removal.digest.text(), number, removal.reason));
     }
 }
 
@@ -180,20 +206,22 @@ Task<> Collector::collect_untagged(Pass& pass, std::string repository,
     const WallTime before = pass.now - micros(age);
     std::optional<oci::Digest> after;
     while (!stopping_) {
-        const auto untagged = co_await pool_.run([this, repository, before, after] {
-            return upkeep_.untagged(repository, before, kManifestPage, after);
+        const auto untagged = co_await pool_.run([&pass, repository, before, after] {
+            return pass.upkeep->untagged(repository, before, kManifestPage, after);
         });
         const auto goes = policy ? untagged_to_remove(*policy, untagged, pass.now) : untagged;
         std::vector<oci::Digest> digests;
         for (const auto& manifest : goes) {
             ++pass.report.untagged;
-            pass.say(fmt::format("manifest {}@{}: untagged and not pulled for a while", repository,
-                                 manifest.digest.text()));
+            pass.say(
+                fmt::format("manifest {}@{}: no tag or index there names it, and it was not "
+                            "pulled for {}",
+                            repository, manifest.digest.text(), duration_text(age)));
             digests.push_back(manifest.digest);
         }
-        if (!pass.dry_run() && !digests.empty())
+        if (!digests.empty())
             co_await pool_.run(
-                [this, repository, digests] { upkeep_.unlink(repository, digests); });
+                [&pass, repository, digests] { pass.upkeep->unlink(repository, digests); });
         if (untagged.size() < kManifestPage) co_return;
         after = untagged.back().digest;
         co_await sleep_for(kPause);
@@ -204,12 +232,15 @@ Task<> Collector::collect_links(Pass& pass, std::string repository) {
     const WallTime before =
         pass.now - micros(std::max(pass.options.delay, pass.options.untagged_age));
     while (!stopping_) {
-        const auto loose = co_await pool_.run([this, repository, before] {
-            return upkeep_.loose_links(repository, before, kManifestPage);
+        const auto loose = co_await pool_.run([&pass, repository, before] {
+            return pass.upkeep->loose_links(repository, before, kManifestPage);
         });
+        if (loose.empty()) co_return;
+        for (const auto& digest : loose)
+            pass.say(
+                fmt::format("link {}@{}: no manifest there names it", repository, digest.text()));
         pass.report.links += loose.size();
-        if (loose.empty() || pass.dry_run()) co_return;
-        co_await pool_.run([this, repository, loose] { upkeep_.unlink(repository, loose); });
+        co_await pool_.run([&pass, repository, loose] { pass.upkeep->unlink(repository, loose); });
         if (loose.size() < kManifestPage) co_return;
         co_await sleep_for(kPause);
     }
@@ -217,18 +248,19 @@ Task<> Collector::collect_links(Pass& pass, std::string repository) {
 
 Task<> Collector::sweep(Pass& pass) {
     const WallTime before = pass.now - micros(pass.options.delay);
-    while (!pass.dry_run() && !stopping_) {
-        const size_t gone = co_await pool_.run(
-            [this, before] { return upkeep_.sweep_manifests(before, kManifestPage); });
-        pass.report.manifests += gone;
-        if (gone < kManifestPage) break;
+    while (!stopping_) {
+        const auto gone = co_await pool_.run(
+            [&pass, before] { return pass.upkeep->sweep_manifests(before, kManifestPage); });
+        for (const auto& digest : gone)
+            pass.say(fmt::format("manifest {}: no repository links it", digest.text()));
+        pass.report.manifests += gone.size();
+        if (gone.size() < kManifestPage) break;
         co_await sleep_for(kPause);
     }
     co_await sweep_blobs(pass);
-    if (pass.dry_run()) co_return;
-    co_await erase_left_over(upkeep_, store_, pool_, stopping_);
+    if (!pass.dry_run()) co_await erase_left_over(upkeep_, store_, pool_, stopping_);
     co_await delete_doomed(pass);
-    co_await pool_.run([this] { upkeep_.remove_empty_repositories(kRepositoryPage); });
+    co_await pool_.run([&pass] { pass.upkeep->remove_empty_repositories(kRepositoryPage); });
 }
 
 Task<> Collector::sweep_blobs(Pass& pass) {
@@ -236,10 +268,8 @@ Task<> Collector::sweep_blobs(Pass& pass) {
     std::optional<oci::Digest> after;
     while (!stopping_) {
         std::optional<oci::Digest> next;
-        const bool dry = pass.dry_run();
-        const auto doomed = co_await pool_.run([this, after, before, dry, &next] {
-            return dry ? upkeep_.unlinked_blobs(after, before, kBlobPage, &next)
-                       : upkeep_.sweep_blobs(after, before, kBlobPage, &next);
+        const auto doomed = co_await pool_.run([&pass, after, before, &next] {
+            return pass.upkeep->sweep_blobs(after, before, kBlobPage, &next);
         });
         std::vector<meta::Erasure> erased;
         for (const auto& blob : doomed) {
@@ -247,7 +277,7 @@ Task<> Collector::sweep_blobs(Pass& pass) {
             pass.report.blob_bytes += blob.size;
             pass.say(fmt::format("blob {} ({} bytes): no repository links it", blob.digest.text(),
                                  blob.size));
-            if (dry) continue;
+            if (pass.dry_run()) continue;
             if (blobs_) blobs_->forget(blob.digest);
             if (blob.generation == 0) continue;
             if (space_) space_->release(blob.size);
@@ -266,18 +296,22 @@ Task<> Collector::delete_doomed(Pass& pass) {
     const WallTime before = pass.now - micros(pass.options.delay);
     while (!stopping_) {
         const auto page = co_await pool_.run(
-            [this, before] { return upkeep_.claim_doomed(before, kDeletePage); });
+            [&pass, before] { return pass.upkeep->claim_doomed(before, kDeletePage); });
         if (page.empty()) co_return;
         std::vector<oci::Digest> failed;
-        const auto answer = co_await remote_->remove(page, &failed);
+        store::RemoteAnswer answer;
+        if (!pass.dry_run()) answer = co_await remote_->remove(page, &failed);
         std::vector<oci::Digest> done;
         for (const auto& digest : page)
             if (std::find(failed.begin(), failed.end(), digest) == failed.end())
                 done.push_back(digest);
-        co_await pool_.run([this, done, failed] {
-            upkeep_.doomed_done(done);
-            upkeep_.release_doomed(failed);
+        co_await pool_.run([&pass, done, failed] {
+            pass.upkeep->doomed_done(done);
+            pass.upkeep->release_doomed(failed);
         });
+        for (const auto& digest : done)
+            pass.say(fmt::format("object {} in S3: nothing needs it, and its grace is over",
+                                 digest.text()));
         pass.report.s3_objects += done.size();
         pass.report.s3_failed += failed.size();
         if (!failed.empty()) {

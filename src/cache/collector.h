@@ -5,6 +5,9 @@
 // Each step is a page: one short transaction, then unlinking and deleting outside of it. Between
 // pages others go first. What is being read stays readable; a pull that comes too late fetches
 // again.
+//
+// A dry run is the same pass on a copy of the database, without files and S3: so what it tells is
+// what a pass at that time would have taken, with all that follows from it.
 #pragma once
 #include <atomic>
 #include <functional>
@@ -38,7 +41,9 @@ public:
               store::Remote* remote, store::Space* space, Blobs* blobs, Pool&, Clock&);
 
     // What a crash left to erase first, then passes at their interval until stop(). In `scope`, on
-    // `loop`.
+    // `loop`. A pass that takes longer than the interval is followed by one at the next multiple of
+    // it; one that was due but had to wait (switched off, or outside of its window) begins when it
+    // may.
     void start(Scope& scope, Loop& loop);
     void stop();
     void set_options(CollectorOptions);
@@ -51,6 +56,7 @@ public:
 private:
     struct Pass;
     Task<> loop();
+    Task<> pass_now(bool dry_run);
     Task<> collect_repository(Pass& pass, std::string repository);
     Task<> collect_tags(Pass& pass, std::string repository, const RetentionPolicy& policy);
     Task<> collect_untagged(Pass& pass, std::string repository, const RetentionPolicy* policy);
@@ -58,7 +64,8 @@ private:
     Task<> sweep(Pass& pass);
     Task<> sweep_blobs(Pass& pass);
     Task<> delete_doomed(Pass& pass);
-    bool in_window() const;
+    // nullopt: a pass may begin now; else how long to wait for the window.
+    std::optional<Duration> until_window(const CollectorOptions&) const;
     CollectorOptions options() const;
 
     mutable std::mutex mutex_;

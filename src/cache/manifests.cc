@@ -318,7 +318,9 @@ Task<ManifestView> Manifests::known_tag(TargetPtr target, std::string tag, Known
                 auto checked = co_await flights_.run(key, work, clock_.now() + kZeroTtlWait);
                 if (checked.manifest && (head || checked.manifest->bytes)) co_return checked;
             } catch (const Failure&) {
-                // The stale answer below is the answer.
+                // The stale answer below is the answer; while the HEAD goes on, nobody else waits.
+                known.next_check = clock_.now() + kAskAgain;
+                remember_still(*target, tag, known);
             }
         }
     }

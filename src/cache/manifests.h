@@ -1,8 +1,8 @@
 // cache/manifests.h: manifests by digest and tag, and how long a tag is believed.
 //
 // A tag that is known is answered at once: fresh, or stale while one HEAD revalidates it behind the
-// answer. Only a tag that was never seen waits for an upstream. 401, 403, 429, 5xx and time-outs
-// change nothing that is known.
+// answer. Only a tag that was never seen waits for an upstream; a TTL of 0 is the exception, that
+// asks each time and waits a moment. 401, 403, 429, 5xx and time-outs change nothing that is known.
 #pragma once
 #include <exception>
 #include <memory>

@@ -1,12 +1,17 @@
 #include "cache/retention.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <re2/re2.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 namespace weir::cache {
 namespace {
+
+using namespace std::chrono_literals;
 
 bool matches(const KeepRule& rule, std::string_view tag) {
     if (rule.patterns.empty()) return true;
@@ -55,7 +60,29 @@ std::set<size_t> kept_by(const KeepRule& rule, std::span<const Info> all, std::v
     return kept;
 }
 
+// What a tag that the rule does not keep is not.
+std::string why_not(const KeepRule& rule) {
+    std::vector<std::string> all;
+    if (rule.most_recently_pushed)
+        all.push_back(fmt::format("not among the {} pushed last", *rule.most_recently_pushed));
+    if (rule.most_recently_pulled)
+        all.push_back(fmt::format("not among the {} pulled last", *rule.most_recently_pulled));
+    if (rule.pushed_within)
+        all.push_back(fmt::format("not pushed within {}", duration_text(*rule.pushed_within)));
+    if (rule.pulled_within)
+        all.push_back(fmt::format("not pulled within {}", duration_text(*rule.pulled_within)));
+    return fmt::format("{}", fmt::join(all, ", "));
+}
+
 }  // namespace
+
+std::string duration_text(Duration duration) {
+    using namespace std::chrono;
+    if (duration % 1h == Duration{}) return fmt::format("{}h", duration / 1h);
+    if (duration % 1min == Duration{}) return fmt::format("{}m", duration / 1min);
+    if (duration % 1s == Duration{}) return fmt::format("{}s", duration / 1s);
+    return fmt::format("{}ms", duration / 1ms);
+}
 
 const RetentionPolicy* Retention::policy_of(std::string_view repository) const {
     for (const RetentionPolicy& policy : policies)
@@ -69,13 +96,13 @@ std::vector<Removal> tags_to_remove(const RetentionPolicy& policy, Duration dela
     if (!policy.has_keep_tags) return {};
     // A tag belongs to the first rule whose patterns it matches; the others don't count it.
     std::vector<std::vector<size_t>> items(policy.keep_tags.size());
-    std::set<size_t> matched;
+    std::map<size_t, size_t> rule_of;
     for (size_t i = 0; i < tags.size(); ++i) {
         const auto rule = std::find_if(policy.keep_tags.begin(), policy.keep_tags.end(),
                                        [&](const KeepRule& r) { return matches(r, tags[i].name); });
         if (rule == policy.keep_tags.end()) continue;
-        items[static_cast<size_t>(rule - policy.keep_tags.begin())].push_back(i);
-        matched.insert(i);
+        rule_of[i] = static_cast<size_t>(rule - policy.keep_tags.begin());
+        items[rule_of[i]].push_back(i);
     }
     std::set<size_t> kept;
     for (size_t k = 0; k < items.size(); ++k)
@@ -83,9 +110,12 @@ std::vector<Removal> tags_to_remove(const RetentionPolicy& policy, Duration dela
     std::vector<Removal> removals;
     for (size_t i = 0; i < tags.size(); ++i) {
         if (kept.contains(i) || within(tags[i].pushed, delay, now)) continue;
-        removals.push_back(
-            {tags[i].name, tags[i].digest,
-             matched.contains(i) ? "no keepTags rule keeps it" : "no keepTags pattern matches it"});
+        const auto rule = rule_of.find(i);
+        removals.push_back({tags[i].name, tags[i].digest,
+                            rule == rule_of.end()
+                                ? "no keepTags pattern matches it"
+                                : fmt::format("keepTags[{}]: {}", rule->second,
+                                              why_not(policy.keep_tags[rule->second]))});
     }
     return removals;
 }

@@ -51,8 +51,11 @@ struct Retention {
 struct Removal {
     std::string name;  // tag
     oci::Digest digest;
-    std::string reason;
+    std::string reason;  // "keepTags[1]: not among the 3 pushed last, not pulled within 720h"
 };
+
+// As the configuration writes durations: "720h", "90s", "1ms".
+std::string duration_text(Duration);
 
 // The tags of one repository that go under `policy` at `now`. Pushed within `delay`: stays.
 std::vector<Removal> tags_to_remove(const RetentionPolicy& policy, Duration delay,

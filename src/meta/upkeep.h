@@ -13,6 +13,7 @@
 #pragma once
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -93,6 +94,8 @@ struct UpstreamUsage {
     std::string upstream;
     uint64_t disk_bytes = 0, s3_bytes = 0, blobs = 0;
 };
+
+class Engine;
 
 class Upkeep {
 public:
@@ -176,8 +179,8 @@ public:
     virtual std::vector<oci::Digest> loose_links(std::string_view repository,
                                                  WallTime accessed_before, size_t limit) = 0;
     virtual void unlink(std::string_view repository, std::span<const oci::Digest>) = 0;
-    // Deletes manifests that no repository links. Returns how many. Those in S3 become doomed rows.
-    virtual size_t sweep_manifests(WallTime accessed_before, size_t limit) = 0;
+    // Deletes manifests that no repository links, and returns them. Those in S3 become doomed rows.
+    virtual std::vector<oci::Digest> sweep_manifests(WallTime accessed_before, size_t limit) = 0;
     // Takes blobs that no repository links, after `after` in digest order, at most `limit` looked
     // at. Their rows are gone when it returns; those that are or may be in S3 have become doomed
     // rows. One whose upload is under way waits for its end. `next`: where to go on; nullopt
@@ -185,10 +188,6 @@ public:
     virtual std::vector<Doomed> sweep_blobs(std::optional<oci::Digest> after,
                                             WallTime accessed_before, size_t limit,
                                             std::optional<oci::Digest>* next) = 0;
-    // For a dry run: the same choice, nothing changed.
-    virtual std::vector<Doomed> unlinked_blobs(std::optional<oci::Digest> after,
-                                               WallTime accessed_before, size_t limit,
-                                               std::optional<oci::Digest>* next) = 0;
     // Of repositories without links and tags, with their remembered lists. Returns how many.
     virtual size_t remove_empty_repositories(size_t limit) = 0;
     // S3 objects to delete, of blobs and manifests: doomed before `before` (the grace), at most
@@ -203,6 +202,11 @@ public:
     // They could not be deleted: the claims end now, the rows stay for a later pass, of any
     // process.
     virtual void release_doomed(std::span<const oci::Digest>) = 0;
+
+    // A copy of the database as it is now, for a dry run: what is done to it is forgotten with it,
+    // and shows in no removals(). As large as the database, beside it; nothing is left of it after
+    // a crash but at most a file that the next one overwrites.
+    virtual std::unique_ptr<Engine> rehearsal() = 0;
 
     // ---- for the verbs
     virtual TierUsage tier_usage() = 0;                          // constant time

@@ -96,6 +96,40 @@ def test_a_dry_run_tells_what_would_go_and_why_and_changes_nothing(new_tiered, t
     said = tiers.Verb(weir, "gc", "--dry-run", json_wanted=False)
     assert "up/lab/dry:v2" in said.out and "would go" in said.out
     assert everything(weir, s3) == before
+    assert not list(weir.state.glob("*rehearsal*"))
+
+
+def test_a_dry_run_tells_all_that_the_next_pass_takes(new_tiered, three, multi):
+    """What follows from the tags' going too, and in the pass after it the objects in S3."""
+    images = three("lab/foretold")
+    weir = new_tiered(retention=KEEP_V1)
+    pull_all(weir, "lab/foretold", images)
+    wire.pull(weir, "docker.io/lab/multi", "v1")
+    wire.pull(weir, "docker.io/lab/multi", multi.top.digest, platform="linux/arm64")
+    tiers.drained(weir)
+    for number in range(2):
+        foretold = tiers.verb(weir, "gc", "--dry-run")
+        taken = tiers.verb(weir, "gc")
+        assert foretold.pop("dryRun") and not taken.pop("dryRun")
+        assert foretold == taken
+        if number == 0:
+            assert taken["tags"] == 2 and taken["manifests"] == 2 and taken["blobs"] == 4 and taken["links"] >= 4
+        else:
+            assert taken["s3Objects"] == 6
+        for image in (images["v2"], images["v3"]):
+            gone = [image.top, *own(image)]
+            assert all(any(blob.digest in line for line in taken["removed"]) for blob in gone), taken["removed"]
+    assert tiers.verb(weir, "gc", "--dry-run")["removed"] == []
+
+
+def test_a_dry_run_says_which_rule_does_not_keep_a_tag(new_tiered, three):
+    images = three("lab/why")
+    weir = new_tiered(retention={"policies": [
+        {"repositories": ["other/**"]},
+        {"repositories": ["**"], "keepTags": [{"patterns": ["^v3$"]}, {"mostRecentlyPushedCount": 1}]}], "delay": "1ms"})
+    pull_all(weir, "lab/why", images)
+    line, = (line for line in tiers.verb(weir, "gc", "--dry-run")["removed"] if line.startswith("tag "))
+    assert ":v1 " in line and line.endswith("policies[1]: keepTags[1]: not among the 1 pushed last")
 
 
 def test_gc_takes_what_retention_lets_go_from_both_tiers_and_nothing_else(new_tiered, three, s3, front):
@@ -223,6 +257,8 @@ def test_the_servers_own_dry_run_only_logs(new_tiered, three, s3):
     pull_all(weir, "lab/dry-server", images)
     before = everything(weir, s3)
     eventually(lambda: "up/lab/dry-server:v3" in weir.log(), say="the log line")
+    for blob in own(images["v3"]):
+        eventually(lambda blob=blob: f"blob {blob.digest}" in weir.log(), say="what follows")
     assert everything(weir, s3) == before
 
 

@@ -145,7 +145,8 @@ public:
     }
     uint64_t removals() const noexcept override { return real_.removals(); }
     int64_t disk_bytes_by_others() override { return read().disk_bytes_by_others(); }
-    size_t sweep_manifests(WallTime accessed_before, size_t limit) override {
+    std::unique_ptr<meta::Engine> rehearsal() override { return read().rehearsal(); }
+    std::vector<oci::Digest> sweep_manifests(WallTime accessed_before, size_t limit) override {
         return write().sweep_manifests(accessed_before, limit);
     }
     std::vector<meta::Doomed> sweep_blobs(std::optional<oci::Digest> after,
@@ -155,11 +156,6 @@ public:
         for (const auto& blob : doomed)
             if (evicted) evicted(blob.digest);
         return doomed;
-    }
-    std::vector<meta::Doomed> unlinked_blobs(std::optional<oci::Digest> after,
-                                             WallTime accessed_before, size_t limit,
-                                             std::optional<oci::Digest>* next) override {
-        return read().unlinked_blobs(after, accessed_before, limit, next);
     }
     size_t remove_empty_repositories(size_t limit) override {
         return write().remove_empty_repositories(limit);

@@ -1,6 +1,11 @@
 #include "meta/sqlite/database.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <exception>
 #include <utility>
 
@@ -18,6 +23,41 @@ uint64_t data_version(Connection& writer) {
     q.next();
     return q.number(0);
 }
+
+// One copy at a time, in any process.
+class Turn {
+public:
+    explicit Turn(const std::string& path) {
+        if (path.empty()) return;
+        file_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+        while (file_ >= 0 && flock(file_, LOCK_EX) != 0 && errno == EINTR) {
+        }
+    }
+    ~Turn() {
+        if (file_ >= 0) close(file_);
+    }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+private:
+    int file_ = -1;
+};
+
+// No file has that name before, nor after.
+class Unnamed {
+public:
+    explicit Unnamed(std::string path) : path_(std::move(path)) { remove(); }
+    ~Unnamed() { remove(); }
+    Unnamed(const Unnamed&) = delete;
+    Unnamed& operator=(const Unnamed&) = delete;
+
+private:
+    void remove() const {
+        if (path_.empty()) return;
+        for (const char* part : {"", "-wal", "-journal"}) unlink((path_ + part).c_str());
+    }
+    const std::string path_;
+};
 
 }  // namespace
 
@@ -38,6 +78,27 @@ Database::Database(SqliteOptions options)
             return SQLITE_OK;
         },
         &log_pages_);
+}
+
+Database::Database(std::unique_ptr<Connection> copy) : in_memory_(true), writer_(std::move(copy)) {}
+
+std::unique_ptr<Connection> Database::copy() {
+    const std::string path = in_memory_ ? ":memory:" : options_.path + "-rehearsal";
+    const Turn turn(in_memory_ ? "" : options_.path + "-removals");
+    const Unnamed unnamed(in_memory_ ? "" : path);
+    auto copy = std::make_unique<Connection>(path, Connection::Role::writer);
+    // Its bytes may well be lost, and nobody else opens it.
+    copy->execute("PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE");
+    read([&](Connection& from) {
+        sqlite3_backup* backup = sqlite3_backup_init(copy->handle(), "main", from.handle(), "main");
+        if (backup == nullptr) copy->fail(sqlite3_errcode(copy->handle()));
+        const int code = sqlite3_backup_step(backup, -1);
+        sqlite3_backup_finish(backup);
+        if (code != SQLITE_DONE) copy->fail(code);
+    });
+    // From now on it needs no name: no log and no journal are made beside it.
+    copy->execute("PRAGMA journal_mode = MEMORY");
+    return copy;
 }
 
 int64_t Database::disk_bytes() {

@@ -26,6 +26,11 @@ public:
     static constexpr int kLogLimitPages = 16384;
 
     explicit Database(SqliteOptions);
+    // On a copy() alone.
+    explicit Database(std::unique_ptr<Connection> copy);
+
+    // All of it as it is now, in a file without a name.
+    std::unique_ptr<Connection> copy();
 
     template <class F>
     auto read(F f) {

@@ -158,7 +158,7 @@ void SqliteEngine::unlink(std::string_view repository, std::span<const oci::Dige
     removals_.raise();
 }
 
-size_t SqliteEngine::sweep_manifests(WallTime accessed_before, size_t limit) {
+std::vector<oci::Digest> SqliteEngine::sweep_manifests(WallTime accessed_before, size_t limit) {
     const auto old = database_.read([&](Connection& c) {
         std::vector<oci::Digest> digests;
         Query q(c,
@@ -168,19 +168,20 @@ size_t SqliteEngine::sweep_manifests(WallTime accessed_before, size_t limit) {
         while (q.next()) digests.push_back(q.digest(0));
         return digests;
     });
-    if (old.empty()) return 0;
-    const size_t gone = database_.write([&](Connection& c) {
-        size_t count = 0;
+    if (old.empty()) return {};
+    auto gone = database_.write([&](Connection& c) {
+        std::vector<oci::Digest> deleted;
         for (const auto& digest : old) {
             const bool still = Query(c, "SELECT 1 FROM manifests WHERE digest = ? AND accessed < ?",
                                      digest, accessed_before)
                                    .next();
             if (upload_under_way(c, UploadRow::What::manifest, digest, opening_)) continue;
-            if (still && !linked_anywhere(c, digest)) count += delete_manifest(c, digest, wall());
+            if (!still || linked_anywhere(c, digest)) continue;
+            if (delete_manifest(c, digest, wall())) deleted.push_back(digest);
         }
-        return count;
+        return deleted;
     });
-    if (gone > 0) removals_.raise();
+    if (!gone.empty()) removals_.raise();
     return gone;
 }
 
@@ -211,14 +212,8 @@ std::vector<Doomed> SqliteEngine::sweep_blobs(std::optional<oci::Digest> after,
     return gone;
 }
 
-std::vector<Doomed> SqliteEngine::unlinked_blobs(std::optional<oci::Digest> after,
-                                                 WallTime accessed_before, size_t limit,
-                                                 std::optional<oci::Digest>* next) {
-    Looked looked = database_.read([&](Connection& c) {
-        return look_for_unlinked(c, first_key(after), accessed_before, opening_, limit);
-    });
-    *next = looked.next;
-    return looked.unlinked;
+std::unique_ptr<Engine> SqliteEngine::rehearsal() {
+    return std::unique_ptr<Engine>(new SqliteEngine(*this, database_.copy()));
 }
 
 size_t SqliteEngine::remove_empty_repositories(size_t limit) {

@@ -89,15 +89,14 @@ public:
     std::vector<oci::Digest> loose_links(std::string_view repository, WallTime accessed_before,
                                          size_t limit) override;
     void unlink(std::string_view repository, std::span<const oci::Digest>) override;
-    size_t sweep_manifests(WallTime accessed_before, size_t limit) override;
+    std::vector<oci::Digest> sweep_manifests(WallTime accessed_before, size_t limit) override;
     std::vector<Doomed> sweep_blobs(std::optional<oci::Digest> after, WallTime accessed_before,
                                     size_t limit, std::optional<oci::Digest>* next) override;
-    std::vector<Doomed> unlinked_blobs(std::optional<oci::Digest> after, WallTime accessed_before,
-                                       size_t limit, std::optional<oci::Digest>* next) override;
     size_t remove_empty_repositories(size_t limit) override;
     std::vector<oci::Digest> claim_doomed(WallTime before, size_t limit) override;
     void doomed_done(std::span<const oci::Digest>) override;
     void release_doomed(std::span<const oci::Digest>) override;
+    std::unique_ptr<Engine> rehearsal() override;
 
     // For the verbs.
     TierUsage tier_usage() override;
@@ -109,6 +108,9 @@ public:
     std::vector<std::string> linked_from(const oci::Digest&, size_t limit) override;
 
 private:
+    // A rehearsal of `real`.
+    SqliteEngine(const SqliteEngine& real, std::unique_ptr<Connection> copy);
+
     WallTime wall() const { return clock_.wall(); }
     // Both return what is not kept by a pin of that tag any more: Pins::forget() it after the
     // commit.

@@ -117,6 +117,13 @@ SqliteEngine::SqliteEngine(SqliteOptions options)
       database_(options),
       removals_(options.path == ":memory:" ? "" : options.path + "-removals") {}
 
+SqliteEngine::SqliteEngine(const SqliteEngine& real, std::unique_ptr<Connection> copy)
+    : clock_(real.clock_),
+      opening_(real.opening_),
+      database_(std::move(copy)),
+      removals_(""),
+      uploads_(real.uploads_.load()) {}
+
 std::optional<BlobRow> SqliteEngine::find_blob(const oci::Digest& digest) {
     return database_.read([&](Connection& c) -> std::optional<BlobRow> {
         Query q(c,

@@ -135,6 +135,27 @@ TEST_F(FreshnessTest, a_ttl_of_nothing_asks_first_and_answers_stale_after_a_mome
     EXPECT_NE(old, now);
 }
 
+TEST_F(FreshnessTest, a_ttl_of_nothing_lets_one_request_in_a_while_wait_for_a_hung_upstream) {
+    options.freshness.ttl = 0s;
+    boot();
+    simple("v1");
+    manifest("v1");
+    mirror().mood = Mood::hangs;
+    wait(1ms);
+    ASSERT_TRUE(manifest("v1"));
+    EXPECT_GE(took, 290ms);
+    for (int i = 0; i < 10; ++i) {
+        ASSERT_TRUE(manifest("v1"));
+        EXPECT_LE(took, 5ms);
+    }
+    mirror().mood = Mood::well;
+    const auto now = simple("v1");
+    wait(15s);
+    manifest("v1");
+    wait(1s);
+    EXPECT_EQ(manifest("v1")->manifest->digest, now);
+}
+
 TEST_F(FreshnessTest, a_ttl_of_nothing_and_a_head_never_give_an_answer_without_bytes) {
     options.freshness.ttl = 0s;
     boot();

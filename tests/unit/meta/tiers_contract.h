@@ -240,7 +240,7 @@ TEST_P(TiersContract, what_stays_on_the_disk_is_not_to_be_erased) {
     EXPECT_FALSE(db->lost_on_disk(digest_of(1), old.generation + 1));
     unlink(1);
     std::optional<oci::Digest> next;
-    db->unlinked_blobs(std::nullopt, at(1'000'000), 10, &next);
+    db->rehearsal()->sweep_blobs(std::nullopt, at(1'000'000), 10, &next);
     EXPECT_THAT(erasures(), IsEmpty());
 }
 
