@@ -260,6 +260,11 @@ Task<BlobView> Blobs::fetch(TargetPtr target, oci::Digest digest, std::vector<Wa
                             Known known, TimePoint deadline) {
     if (negatives_.holds(negative_key(*target, digest)))
         throw NegativeHit(Kind::blob_unknown, fmt::format("blob {} is not known", digest.text()));
+    if (known.in_durable_tier && !known.linked && tiers_.remote && tiers_.remote->usable()) {
+        // That its upstream has it too is all that has to be asked there.
+        co_await prove(target, digest, true, deadline);
+        known.linked = true;
+    }
     const Origins origins = origins_for(*target, known);
     if (origins.empty())
         throw Failure(Kind::blob_unknown, fmt::format("blob {} is not stored here", digest.text()));

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "async/signal.h"
+#include "base/failure.h"
 
 namespace weir::sim {
 
@@ -21,6 +22,24 @@ public:
           started_(http.loop_.now()) {}
 
     void begin() {
+        if (!reply_.work || reply_.way != Serving::Way::answer) return wait_for_head();
+        const uint64_t bytes = call_.upload ? call_.upload_bytes : call_.body.size();
+        after(time_for(bytes), [this] { arrived(); });
+    }
+
+    // The request is with the server.
+    void arrived() {
+        std::string body = call_.body;
+        try {
+            if (call_.upload) body = uploaded();
+        } catch (const Failure&) {
+            return finish(End::stopped);
+        }
+        reply_ = reply_.work(std::move(body));
+        wait_for_head();
+    }
+
+    void wait_for_head() {
         const Duration connect = call_.timeouts.connect;
         const Duration response = call_.timeouts.response;
         if (reply_.way == Serving::Way::refuse) {
@@ -77,8 +96,22 @@ private:
         if (reply_.cut_at && sent_ >= *reply_.cut_at) return finish(End::cut);
         if (reply_.stall_at && sent_ >= *reply_.stall_at)
             return after(call_.timeouts.stall, [this] { finish(End::stalled); });
-        const uint64_t nanoseconds = next_bytes() * 1'000'000'000 / reply_.bytes_per_second;
-        after(Duration(static_cast<int64_t>(nanoseconds)), [this] { piece(); });
+        after(time_for(next_bytes()), [this] { piece(); });
+    }
+
+    Duration time_for(uint64_t bytes) const {
+        return Duration(static_cast<int64_t>(bytes * 1'000'000'000 / reply_.bytes_per_second));
+    }
+
+    std::string uploaded() const {
+        std::string body(call_.upload_bytes, '\0');
+        for (size_t at = 0; at < body.size();) {
+            const size_t got = call_.upload->read(
+                at, std::as_writable_bytes(std::span(body.data() + at, body.size() - at)));
+            if (got == 0) throw Failure(Kind::io, "the body ended early");
+            at += got;
+        }
+        return body;
     }
 
     uint64_t next_bytes() const {
@@ -124,7 +157,7 @@ private:
     HttpClient& http_;
     const client::Call call_;
     std::shared_ptr<client::Sink> sink_;
-    const Serving reply_;
+    Serving reply_;
     const uint64_t number_;
     const TimePoint started_;
     client::ReplyEnd end_;

@@ -5,6 +5,7 @@
 // piece again after resume(), cancel and stop end the transfer, a missing head is a timeout,
 // silence in a body a stall, a body that ends before its Content-Length a cut.
 #pragma once
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -31,6 +32,9 @@ struct Serving {
     uint64_t piece_bytes = 4096;
     // Offsets in the body that is sent.
     std::optional<uint64_t> cut_at, stall_at, flip_at;
+    // What the request does at the server, once all of its own body has come there: gives how it
+    // goes on.
+    std::function<Serving(std::string body)> work;
 };
 
 class Server {

@@ -10,13 +10,17 @@
 #include "async/loop.h"
 #include "cache/cache.h"
 #include "meta/engine.h"
+#include "s3/bucket.h"
+#include "sim/depot.h"
 #include "sim/http.h"
 #include "sim/internet.h"
 #include "sim/mortal_engine.h"
 #include "sim/pool.h"
+#include "store/remote.h"
 #include "store/space.h"
 #include "store/store.h"
 #include "support/fault_files.h"
+#include "support/temporary_directory.h"
 #include "upstream/upstream.h"
 
 namespace weir::sim {
@@ -40,20 +44,22 @@ struct MachineOptions {
     bool tiers = false;
     cache::EvictionOptions eviction;
     cache::CollectorOptions collector;
-    bool chance = false;  // jobs of the pool take seeded times
+    uint64_t single_put_bytes = 64ull << 20;  // a larger object goes up in parts
+    bool chance = false;                      // jobs of the pool take seeded times
     Duration longest_job = std::chrono::microseconds(100);
 };
 
 class Machine {
 public:
-    Machine(MachineOptions, LoopGroup&, Internet&);
+    // With a depot, that is the durable tier.
+    Machine(MachineOptions, LoopGroup&, Internet&, Depot* = nullptr);
     ~Machine();  // stopped or crashed
 
     void boot();
     // Cache::stop() and the end of all that is in memory. Whoever uses the cache has left before
     // the memory goes: `idle` says so.
     Task<> stop(std::function<bool()> idle);
-    // No write reaches the disk or the database from here on.
+    // No write reaches the disk or the database from here on, no request S3 or an upstream.
     Task<> crash(FaultFiles::Loss, std::function<bool()> idle);
     bool up() const { return cache_ != nullptr && !dying_; }
     uint64_t boots() const { return boots_; }
@@ -69,12 +75,21 @@ public:
     const MachineOptions& options() const { return options_; }
     // Of every database write: true makes it fail.
     std::function<bool()> database_fails;
-    std::function<void(const oci::Digest&)> on_evicted;
+    // Told of what the database did; bytes that it lets go of are forgotten from then on.
+    std::function<void(const meta::Victim&)> on_evicted;
+    std::function<void(const oci::Digest&)> on_swept, on_stored, on_uploaded;
+    std::function<void(const std::string& repository, const std::string& tag)> on_tag_removed;
+    // After each job of the pool.
+    std::function<void()> on_job;
+    // A blob that was pushed: no upstream has it.
+    Task<> push(oci::Digest, std::string bytes, std::string repository);
 
     static constexpr const char* kRoot = "/state";
 
 private:
     Task<> end(std::function<bool()> idle);
+    void open_metadata();
+    void open_remote();
 
     const MachineOptions options_;
     LoopGroup& loops_;
@@ -82,11 +97,18 @@ private:
     SeededRandom pool_random_, random_;
     SimPool pool_;
     HttpClient http_;
+    Depot* depot_;
+    std::optional<HttpClient> s3_http_;
     FaultFiles files_;
+    std::optional<TemporaryDirectory> directory_;  // of the database
     std::unique_ptr<meta::Engine> metadata_;
     std::unique_ptr<MortalEngine> mortal_;
     std::unique_ptr<store::Space> space_;
     std::unique_ptr<store::Store> store_;
+    std::unique_ptr<Scope> s3_scope_;
+    std::unique_ptr<s3::CredentialChain> credentials_;
+    std::unique_ptr<s3::Bucket> bucket_;
+    std::unique_ptr<store::Remote> remote_;
     std::vector<std::shared_ptr<upstream::Upstream>> upstreams_;
     std::vector<cache::TargetPtr> targets_;
     std::unique_ptr<cache::Cache> cache_;

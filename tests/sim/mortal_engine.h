@@ -14,8 +14,10 @@ public:
     explicit MortalEngine(meta::Engine& real) : real_(real) {}
 
     void cut_off() { alive_ = false; }
-    // A blob has left the disk by itself.
-    std::function<void(const oci::Digest&)> evicted;
+    // Told of what has happened.
+    std::function<void(const meta::Victim&)> evicted;
+    std::function<void(const oci::Digest&)> swept, stored, uploaded;
+    std::function<void(const std::string& repository, const std::string& tag)> tag_removed;
     // Asked before each write: true makes it fail.
     std::function<bool()> fails;
 
@@ -23,7 +25,9 @@ public:
         return read().find_blob(d);
     }
     bool put_blob(const meta::BlobRow& row, std::string_view repository) override {
-        return write().put_blob(row, repository);
+        const bool fresh = write().put_blob(row, repository);
+        if (stored) stored(row.digest);
+        return fresh;
     }
     bool remove_blob(const oci::Digest& d, uint64_t generation) override {
         return write().remove_blob(d, generation);
@@ -45,7 +49,7 @@ public:
         write().put_tag(repository, tag, row);
     }
     bool remove_tag(std::string_view repository, std::string_view tag) override {
-        return write().remove_tag(repository, tag);
+        return removed(write().remove_tag(repository, tag), repository, tag);
     }
     std::vector<std::string> tags(std::string_view repository, std::string_view last,
                                   size_t limit) override {
@@ -86,7 +90,10 @@ public:
     void note_upload_id(const meta::UploadRow& row, std::string_view id) override {
         write().note_upload_id(row, id);
     }
-    void upload_done(const meta::UploadRow& row) override { write().upload_done(row); }
+    void upload_done(const meta::UploadRow& row) override {
+        write().upload_done(row);
+        if (uploaded && row.what == meta::UploadRow::What::blob) uploaded(row.digest);
+    }
     void upload_failed(const meta::UploadRow& row, WallTime not_before) override {
         write().upload_failed(row, not_before);
     }
@@ -101,7 +108,7 @@ public:
     }
     bool evict(const meta::Victim& victim) override {
         const bool gone = write().evict(victim);
-        if (gone && evicted) evicted(victim.digest);
+        if (gone && evicted) evicted(victim);
         return gone;
     }
     void lost_in_s3(const oci::Digest& d) override { write().lost_in_s3(d); }
@@ -129,7 +136,7 @@ public:
     }
     bool remove_tag_if(std::string_view repository, std::string_view tag,
                        const oci::Digest& expected) override {
-        return write().remove_tag_if(repository, tag, expected);
+        return removed(write().remove_tag_if(repository, tag, expected), repository, tag);
     }
     std::vector<meta::ManifestInfo> untagged(std::string_view repository, WallTime accessed_before,
                                              size_t limit,
@@ -154,7 +161,7 @@ public:
                                           std::optional<oci::Digest>* next) override {
         auto doomed = write().sweep_blobs(after, accessed_before, limit, next);
         for (const auto& blob : doomed)
-            if (evicted) evicted(blob.digest);
+            if (swept) swept(blob.digest);
         return doomed;
     }
     size_t remove_empty_repositories(size_t limit) override {
@@ -187,6 +194,10 @@ public:
     }
 
 private:
+    bool removed(bool gone, std::string_view repository, std::string_view tag) const {
+        if (gone && tag_removed) tag_removed(std::string(repository), std::string(tag));
+        return gone;
+    }
     meta::Engine& read() {
         if (!alive_) throw Failure(Kind::io, "the process is dead");
         return real_;

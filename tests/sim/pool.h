@@ -22,8 +22,10 @@ public:
         loop_.at(loop_.now() + delay, [this, job = std::move(job)]() mutable {
             --waiting_;
             job();
+            if (after_job) after_job();
         });
     }
+    std::function<void()> after_job;
     size_t waiting() const { return waiting_; }
 
 private:

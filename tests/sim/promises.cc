@@ -13,6 +13,7 @@ using namespace std::chrono_literals;
 constexpr Duration kHitTime = 50ms;
 
 bool World::exists(size_t route, const oci::Reference& reference, bool blob) const {
+    if (is_own(route)) return blob && pushed_.contains(reference.digest());
     for (const auto& [registry, name] : routes_[route].candidates) {
         const Repository* repo = content_.registries[registry].find(name);
         if (repo == nullptr) continue;
@@ -29,8 +30,8 @@ World::Expected World::expect_blob(size_t route, const oci::Digest& digest) {
     Expected expected;
     expected.asked_at = now();
     expected.exists = exists(route, oci::Reference(digest), true);
-    expected.here =
-        metadata.find_blob(digest).has_value() && metadata.linked(routes_[route].local, digest);
+    const auto row = metadata.find_blob(digest);
+    expected.here = row && row->on_disk && metadata.linked(local(route), digest);
     return expected;
 }
 
@@ -54,7 +55,7 @@ World::Expected World::expect_manifest(size_t route, const oci::Reference& refer
 void World::check_answer(const Expected& expected, const std::string& what, Duration limit) {
     const Duration took = now() - expected.asked_at;
     if (took > limit) wrong(fmt::format("{}: answered after {} ms", what, took / 1ms));
-    if (expected.here && !troubles_.bounds && took > kHitTime && now() > unsettled_until_ &&
+    if (expected.here && !troubles_.tiers() && took > kHitTime && now() > unsettled_until_ &&
         !changing_)
         wrong(fmt::format("{}: a hit took {} ms", what, took / 1ms));
 }
@@ -74,7 +75,7 @@ void World::check_failure(const Expected& expected, const std::string& what, con
         wrong(fmt::format("{}: {} though it exists", what, kind_name(failure.kind())));
     if (failure.kind() == Kind::internal) wrong(what + ": an internal error");
     const bool settled = now() > unsettled_until_ && !troubles_.database;
-    if (expected.here && !troubles_.bounds && !changing_ && settled &&
+    if (expected.here && !troubles_.tiers() && !changing_ && settled &&
         failure.kind() != Kind::draining)
         wrong(fmt::format("{}: a hit failed: {}", what, failure.what()));
     if (troubles_.calm() && !unknown) wrong(fmt::format("{}: {}", what, failure.what()));
@@ -140,6 +141,7 @@ void World::check_ask(const Ask& ask) {
     const auto digest = oci::Digest::parse(ask.reference);
     if (ask.what == What::blob && ask.method == "GET" && digest && !read_.contains(*digest))
         wrong(fmt::format("blob {} was fetched, and nobody read it", ask.reference));
+    if (ask.what == What::blob && ask.method == "GET" && digest) check_economy(ask, *digest);
     if (ask.what != What::manifest) return;
     const std::string key = fmt::format("{} {} {}", ask.registry, ask.repository, ask.reference);
     // One for clients that ask, and one behind stale answers.
@@ -207,7 +209,7 @@ void World::check_disk() {
     FaultFiles& files = machine_->files();
     auto& metadata = machine_->metadata();
     const std::string root = Machine::kRoot;
-    const bool tidy = !troubles_.errors && !troubles_.database && !troubles_.crashes;
+    const bool tidy = !troubles_.errors && !troubles_.database && !power_cut_;
     uint64_t blob_bytes = 0;
     for (const std::string algorithm : {"sha256", "sha512"}) {
         for (int fan = 0; fan < 256; ++fan) {
@@ -235,10 +237,9 @@ void World::check_disk() {
             }
         }
     }
-    const auto usage = metadata.usage();
-    if (blob_bytes != usage.blob_bytes)
-        wrong(fmt::format("{} bytes of blobs are kept, {} are counted", blob_bytes,
-                          usage.blob_bytes));
+    const uint64_t counted = metadata.tier_usage().disk_bytes;
+    if (blob_bytes != counted)
+        wrong(fmt::format("{} bytes of blobs are kept, {} are counted", blob_bytes, counted));
     for (const auto& name : names_in(files, root + "/staging")) {
         const auto dash = name.find('-'), dot = name.find('.');
         const auto digest = oci::Digest::parse(
@@ -246,13 +247,14 @@ void World::check_disk() {
         const auto row = metadata.find_staging(*digest);
         // A power cut may undo what was removed a moment before.
         const bool of_row = row && std::to_string(row->generation) == name.substr(dot + 1);
-        if (!of_row && !troubles_.crashes) wrong("a staging file without a row: " + name);
+        if (!of_row && !power_cut_) wrong("a staging file without a row: " + name);
     }
     const auto& space = machine_->space();
     if (space.reserved() != 0) wrong(fmt::format("{} bytes stay reserved", space.reserved()));
-    if (space.used() != usage.blob_bytes + usage.staging_bytes)
+    const uint64_t staged = metadata.usage().staging_bytes;
+    if (space.used() != counted + staged)
         wrong(fmt::format("{} bytes count as used, blobs have {} and staging {}", space.used(),
-                          usage.blob_bytes, usage.staging_bytes));
+                          counted, staged));
 }
 
 // ---- when all is well again
@@ -260,6 +262,7 @@ void World::check_disk() {
 Task<> World::aftermath() {
     co_await pull_again();
     check_given();
+    if (troubles_.tiers()) co_await tier_aftermath();
     const TimePoint began = now();
     co_await machine_->stop([this] { return busy_ == 0; });
     if (now() - began > 1s) wrong(fmt::format("stopping took {} ms", (now() - began) / 1ms));
@@ -287,6 +290,7 @@ Task<> World::pull_again() {
             if (read_.contains(digest) && chance(0.5)) all.insert({route, digest});
     }
     const bool bounded = machine_->options().limits.max_bytes != UINT64_MAX;
+    const bool collected = troubles_.tiers();
     for (const auto& [route, digest] : all)
         if (!co_await read_at_last({.route = route, .digest = digest, .ranges = {}}))
             wrong(digest.text() + " can't be had though all is well");
@@ -294,7 +298,7 @@ Task<> World::pull_again() {
     for (const auto& [route, digest] : all)
         if (!co_await read({.route = route, .digest = digest, .ranges = {}}))
             wrong(digest.text() + " can't be had a second time");
-    if (!bounded && internet_.count(What::blob, "GET") != before)
+    if (!bounded && !collected && internet_.count(What::blob, "GET") != before)
         wrong("the second pull cost upstream bytes");
     for (size_t route = 0; route < routes_.size(); ++route) {
         const oci::Reference tag("v0");

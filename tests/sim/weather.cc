@@ -27,10 +27,24 @@ Fault World::pick_fault(const Ask& ask, uint64_t length) {
             kinds.insert(kinds.end(), {Kind::flip, Kind::short_body, Kind::more_length,
                                        Kind::less_length, Kind::wrong_offset, Kind::ignore_range});
     }
+    // Nothing can be promised for a blob whose size nobody says.
+    if (troubles_.whole)
+        std::erase_if(kinds, [](Kind k) { return k == Kind::no_length || k == Kind::short_body; });
     if (kinds.empty()) return fault;
     fault.kind = kinds[fault_random_.below(kinds.size())];
     fault.at = fault_random_.below(length + 1);
     if (fault.kind == Kind::slow) fault.at = fault_random_.below(12'000);
+    return fault;
+}
+
+DepotFault World::pick_depot_fault(const Visit&, uint64_t length) {
+    using Kind = DepotFault::Kind;
+    DepotFault fault;
+    if (!stormy_ || !troubles_.s3_breaks || fault_random_.unit() > 0.25) return fault;
+    static constexpr Kind kKinds[] = {Kind::cut,  Kind::cut,   Kind::stall, Kind::flip,
+                                      Kind::lost, Kind::error, Kind::slow};
+    fault.kind = kKinds[fault_random_.below(std::size(kKinds))];
+    fault.at = fault_random_.below(fault.kind == Kind::slow ? 5'000 : length + 1);
     return fault;
 }
 
@@ -40,6 +54,10 @@ Task<> World::weather() {
         if (over_) break;
         if (chance(0.3)) move_a_tag();
         if (troubles_.moods && chance(0.5)) co_await change_a_mood();
+        if (troubles_.s3_moods && chance(0.5)) {
+            depot_.mood = chance(0.5) ? Mood::well : static_cast<Mood>(random_.below(8));
+            note(fmt::format("S3 {}", mood_name(depot_.mood)));
+        }
         if ((troubles_.full || troubles_.errors) && chance(0.4)) co_await disk_episode();
         if (troubles_.crashes && chance(0.25)) co_await restart(true);
         if (troubles_.restarts && chance(0.25)) co_await restart(false);
@@ -84,18 +102,25 @@ Task<> World::restart(bool crash) {
     const auto idle = [this] { return busy_ == 0; };
     const TimePoint began = now();
     if (crash) {
-        const auto loss = chance(0.5) ? FaultFiles::Loss::everything : FaultFiles::Loss::some;
+        static constexpr FaultFiles::Loss kLosses[] = {
+            FaultFiles::Loss::everything, FaultFiles::Loss::some, FaultFiles::Loss::nothing};
+        const auto loss = kLosses[chance(0.5) ? 2 : random_.below(2)];
         // In the midst of what changes the disk: between two steps of one job.
         machine_->files().power_off_after(random_.below(12));
         const TimePoint latest = now() + 2s;
         while (machine_->files().powered() && now() < latest) co_await sleep_for(100us);
-        note("power cut");
+        power_cut_ = power_cut_ || loss != FaultFiles::Loss::nothing;
+        note(loss == FaultFiles::Loss::nothing ? "kill" : "power cut");
         co_await machine_->crash(loss, idle);
         after_crash();
+        if (troubles_.tiers()) check_rows();
     } else {
         note("stop");
         co_await machine_->stop(idle);
-        if (now() - began > 20s) wrong(fmt::format("stopping took {} ms", (now() - began) / 1ms));
+        // An upload that S3 does not answer is waited for.
+        const bool ill = troubles_.s3_moods || troubles_.s3_breaks;
+        if (now() - began > (ill ? Duration(5min) : Duration(20s)))
+            wrong(fmt::format("stopping took {} ms", (now() - began) / 1ms));
     }
     co_await sleep_for(between(10ms, 2s));
     machine_->boot();
@@ -120,6 +145,7 @@ void World::move_a_tag() {
 void World::heal() {
     note("all is well again");
     stormy_ = false;
+    depot_.heal();
     internet_.token_server().mood = Mood::well;
     for (size_t registry = 0; registry < machine_->options().mirrors.size(); ++registry)
         for (size_t m = 0; m < machine_->options().mirrors[registry]; ++m)

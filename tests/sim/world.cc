@@ -10,10 +10,13 @@ using namespace std::chrono_literals;
 
 std::string Troubles::text() const {
     std::string text;
-    const std::pair<bool, const char*> all[] = {
-        {breaks, "breaks"},     {damage, "damage"},   {moods, "moods"},
-        {full, "full"},         {bounds, "bounds"},   {errors, "errors"},
-        {database, "database"}, {crashes, "crashes"}, {restarts, "restarts"}};
+    const std::pair<bool, const char*> all[] = {{breaks, "breaks"},       {damage, "damage"},
+                                                {moods, "moods"},         {full, "full"},
+                                                {bounds, "bounds"},       {errors, "errors"},
+                                                {database, "database"},   {crashes, "crashes"},
+                                                {restarts, "restarts"},   {s3, "s3"},
+                                                {s3_moods, "s3 moods"},   {s3_breaks, "s3 breaks"},
+                                                {retention, "retention"}, {whole, "whole"}};
     for (const auto& [is, name] : all)
         if (is) text += (text.empty() ? "" : "+") + std::string(name);
     return text.empty() ? "calm" : text;
@@ -25,6 +28,7 @@ World::World(uint64_t seed, bool verbose)
       random_(seed * 0x9e3779b97f4a7c15 + 1),
       content_random_(seed ^ 0x636f6e74),
       fault_random_(seed ^ 0x66617574) {
+    troubles_.s3 = chance(0.3);
     if (!chance(0.15)) {
         troubles_.breaks = chance(0.5);
         troubles_.damage = chance(0.3);
@@ -34,7 +38,11 @@ World::World(uint64_t seed, bool verbose)
         troubles_.database = chance(0.1);
         troubles_.crashes = chance(0.3);
         troubles_.restarts = chance(0.25);
-        troubles_.bounds = chance(0.2);
+        troubles_.bounds = chance(troubles_.s3 ? 0.6 : 0.15);
+        troubles_.whole = troubles_.bounds && chance(0.6);
+        troubles_.s3_moods = troubles_.s3 && chance(0.5);
+        troubles_.s3_breaks = troubles_.s3 && chance(0.5);
+        troubles_.retention = troubles_.tiers() && chance(0.4);
     }
     internet_.on_wrong = [this](const std::string& what) { wrong(what); };
     internet_.on_ask = [this](const Ask& ask) { check_ask(ask); };
@@ -44,6 +52,16 @@ World::World(uint64_t seed, bool verbose)
         note(fmt::format("  #{} {} after {} bytes", ask.id, client::end_name(ask.end), ask.bytes));
     };
     internet_.fault = [this](const Ask& ask, uint64_t length) { return pick_fault(ask, length); };
+    depot_.fault = [this](const Visit& visit, uint64_t length) {
+        return pick_depot_fault(visit, length);
+    };
+    depot_.on_visit = [this](const Visit& visit) {
+        note(fmt::format("  S3 #{} {} {}?{} {} -> {}", visit.id, visit.method, visit.key,
+                         visit.query, visit.range, visit.status));
+    };
+    depot_.on_damage = [this](const oci::Digest& digest) {
+        internet_.given(digest).damaged = true;
+    };
 }
 
 World::~World() = default;
@@ -120,6 +138,46 @@ void World::make_routes() {
     routes_.push_back({"r0/poor", {{0, "poor"}}});
 }
 
+void World::tier_options(MachineOptions& options) {
+    options.tiers = true;
+    if (troubles_.bounds) options.limits.max_bytes = 50'000 + random_.below(600'000);
+    options.eviction.max_bytes = options.limits.max_bytes;
+    options.eviction.min_free_bytes = 0;
+    options.eviction.durable_tier = troubles_.s3;
+    options.collector.interval = 40s;
+    options.collector.delay = 5s;
+    options.collector.untagged_age = 30s;
+    if (chance(0.5)) options.single_put_bytes = 10'000;
+    if (!troubles_.retention) return;
+    cache::RetentionPolicy policy;
+    policy.repositories.push_back(*Glob::parse("r*/**"));
+    policy.has_keep_tags = true;
+    cache::KeepRule rule;
+    rule.pulled_within = between(5s, 60s);
+    policy.keep_tags.push_back(rule);
+    options.collector.retention.policies.push_back(std::move(policy));
+    options.collector.retention.delay = 5s;
+}
+
+// As a client's push leaves it: no upstream has any of it.
+Task<> World::push_image() {
+    std::vector<oci::Digest> layers;
+    const size_t count = 1 + random_.below(4);
+    for (size_t i = 0; i < count; ++i) {
+        const auto digest = content_.make_blob(content_random_, 1 + content_random_.below(12'000));
+        layers.push_back(digest);
+        pushed_.insert(digest);
+        co_await machine_->push(digest, content_.bytes(digest), "own");
+    }
+    const Document& document = content_.manifests.at(content_.make_manifest(layers));
+    meta::ManifestRow row;
+    row.digest = document.digest;
+    row.media_type = document.media_type;
+    row.bytes = *document.bytes;
+    row.created = row.accessed = clock_.wall();
+    machine_->metadata().put_manifest(row, "own", layers, "v0");
+}
+
 MachineOptions World::machine_options() {
     MachineOptions options;
     options.cache.chunk_bytes = 4096;
@@ -140,19 +198,12 @@ MachineOptions World::machine_options() {
     options.upstream.max_retries = static_cast<uint32_t>(random_.below(2));
     options.upstream.retry_delay = 100ms;
     options.upstream.timeouts.stall = 5s;
-    if (troubles_.bounds) {
-        options.tiers = true;
-        options.limits.max_bytes = 50'000 + random_.below(600'000);
-        options.eviction.max_bytes = options.limits.max_bytes;
-        options.eviction.min_free_bytes = 0;
-        options.collector.interval = 20s;
-        options.collector.delay = 5s;
-        options.collector.untagged_age = 30s;
-    }
+    if (troubles_.tiers()) tier_options(options);
     if (troubles_.full && chance(0.5)) options.limits.max_bytes = 20'000 + random_.below(400'000);
     for (size_t registry = 0; registry < content_.registries.size(); ++registry)
         options.mirrors.resize(registry + 1, 1 + random_.below(3));
     options.routes = routes_;
+    if (troubles_.tiers()) options.routes.push_back({"own", {}});
     options.seed = seed_;
     options.chance = true;
     options.longest_job = chance(0.2) ? 5ms : 500us;
@@ -177,11 +228,22 @@ void World::furnish() {
                 if (chance(0.2)) mirror.lacks.insert(digest);
         }
     }
-    machine_ = std::make_unique<Machine>(std::move(options), loops_, internet_);
+    depot_.latency = between(1ms, 60ms);
+    depot_.bytes_per_second = 100'000ull << random_.below(8);
+    machine_ = std::make_unique<Machine>(std::move(options), loops_, internet_,
+                                         troubles_.s3 ? &depot_ : nullptr);
+    if (troubles_.tiers()) watch_tiers();
     machine_->database_fails = [this] {
-        return troubles_.database && stormy_ && fault_random_.unit() < 0.03;
+        return troubles_.database && stormy_ && furnished_ && fault_random_.unit() < 0.03;
     };
     machine_->boot();
+    if (!troubles_.tiers() || chance(0.3)) return;
+    bool pushed = false;
+    scope_.spawn(loops_[0], [this, &pushed]() -> Task<> {
+        co_await push_image();
+        pushed = true;
+    });
+    await("the push", [&] { return pushed; }, 1min);
 }
 
 // ---- the run
@@ -196,7 +258,13 @@ void World::await(const char* what, const std::function<bool()>& done, Duration 
 
 std::vector<std::string> World::run() {
     loops_[0].run_ready();
-    furnish();
+    try {
+        furnish();
+        furnished_ = true;
+    } catch (const Hung&) {
+        hung_ = true;
+        return broken_;
+    }
     const size_t clients = 2 + random_.below(8);
     clients_ = clients;
     for (size_t i = 0; i < clients; ++i) scope_.spawn(loops_[0], [this, i]() { return client(i); });
@@ -217,7 +285,7 @@ std::vector<std::string> World::run() {
             co_await aftermath();
             done = true;
         });
-        await("the aftermath", [&] { return done; }, 1h);
+        await("the aftermath", [&] { return done; }, 3h);
     } catch (const Hung&) {
         hung_ = true;
     }

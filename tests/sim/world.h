@@ -8,6 +8,7 @@
 
 #include "async/scope.h"
 #include "sim/content.h"
+#include "sim/depot.h"
 #include "sim/internet.h"
 #include "sim/machine.h"
 
@@ -15,22 +16,28 @@ namespace weir::sim {
 
 // Which troubles a run has.
 struct Troubles {
-    bool breaks = false;    // cuts, stalls, slow heads, lost Content-Length
-    bool damage = false;    // flipped bytes, wrong sizes and offsets, ignored ranges
-    bool moods = false;     // mirrors and the token server that refuse, hang, throttle, deny
-    bool full = false;      // a disk or a quota that fills up
-    bool errors = false;    // a disk that fails now and then
-    bool database = false;  // a database that can't be written now and then
-    bool crashes = false;   // power cuts
-    bool bounds = false;    // a disk that is kept below a watermark, and collection
-    bool restarts = false;  // stops and starts, with clients under way
+    bool breaks = false;     // cuts, stalls, slow heads, lost Content-Length
+    bool damage = false;     // flipped bytes, wrong sizes and offsets, ignored ranges
+    bool moods = false;      // mirrors and the token server that refuse, hang, throttle, deny
+    bool full = false;       // a disk or a quota that fills up
+    bool errors = false;     // a disk that fails now and then
+    bool database = false;   // a database that can't be written now and then
+    bool crashes = false;    // power cuts
+    bool bounds = false;     // a disk that is kept below a watermark, and collection
+    bool restarts = false;   // stops and starts, with clients under way
+    bool s3 = false;         // no trouble: S3 is behind the disk, and garbage is collected
+    bool s3_moods = false;   // that refuses, hangs, fails, denies
+    bool s3_breaks = false;  // and cuts, stalls, corrupts, loses answers
+    bool retention = false;  // tags that are not pulled go
+    bool whole = false;      // no trouble: nobody asks for ranges, whose chunks nothing promises
 
     bool calm() const {
         return !breaks && !damage && !moods && !full && !errors && !database && !crashes &&
-               !bounds && !restarts;
+               !bounds && !restarts && !s3_moods && !s3_breaks;
     }
+    bool tiers() const { return bounds || s3; }
     // Bytes may have to be fetched again though they had arrived.
-    bool loses_bytes() const { return damage || full || errors || database || bounds; }
+    bool loses_bytes() const { return damage || full || errors || database || tiers(); }
     std::string text() const;
 };
 
@@ -65,7 +72,9 @@ private:
     void furnish();
     void make_images(size_t registry, const std::string& name);
     void make_routes();
+    Task<> push_image();
     MachineOptions machine_options();
+    void tier_options(MachineOptions&);
     void note(const std::string& what);
     void wrong(const std::string& what);
     TimePoint now() const { return clock_.now(); }
@@ -81,6 +90,7 @@ private:
     Fault pick_fault(const Ask&, uint64_t length);
     Task<> weather();
     Task<> change_a_mood();
+    DepotFault pick_depot_fault(const Visit&, uint64_t length);
     Task<> disk_episode();
     Task<> restart(bool crash);
     void move_a_tag();
@@ -127,6 +137,21 @@ private:
     Task<> pull_again();
     Task<bool> read_at_last(Wish);
 
+    // tier_promises.cc: what is checked of the tiers
+    void watch_tiers();
+    void check_eviction(const meta::Victim&);
+    void check_bound();
+    void check_economy(const Ask&, const oci::Digest&);
+    void check_rows();
+    void check_orphans();
+    bool is_own(size_t route) const { return route == routes_.size(); }
+    const std::string& local(size_t route) const { return machine_->options().routes[route].local; }
+    std::optional<size_t> route_of(const oci::Digest&) const;
+    Task<> tier_aftermath();
+    Task<> pull_answered(const char* when, bool stored);
+    Task<> read_kept(const char* when);
+    Task<> settle_tiers();
+
     const uint64_t seed_;
     const bool verbose_;
     ManualClock clock_;
@@ -135,21 +160,32 @@ private:
     Troubles troubles_;
     Content content_;
     Internet internet_{loops_[0], content_};
+    Depot depot_{loops_[0]};
     std::unique_ptr<Machine> machine_;
     Scope scope_{"world"};
     std::vector<Route> routes_;
     std::vector<std::string> broken_;
     size_t busy_ = 0;     // requests that use the cache
     size_t clients_ = 0;  // that are not done
-    bool over_ = false;   // the weather ends
-    bool stormy_ = true;  // faults happen
+    bool furnished_ = false;
+    bool power_cut_ = false;  // there was one
+    bool over_ = false;       // the weather ends
+    bool stormy_ = true;      // faults happen
     bool hung_ = false;
     bool changing_ = false;        // the machine is being stopped or started
     TimePoint unsettled_until_{};  // disk or database had failed until then
     std::set<std::string> asked_;  // "<registry> <repository> <reference>" that a client asked for
     std::map<oci::Digest, TimePoint> appeared_;  // when a blob came into one more repository
     std::set<oci::Digest> read_;                 // blobs that a client asked the bytes of
-    std::map<std::string, int> heads_;           // under way, by "<registry> <repository> <tag>"
+    std::set<oci::Digest> pushed_;               // blobs that no upstream has
+    // Tags that a client was given with their bytes, and not removed since.
+    std::set<std::pair<size_t, std::string>> answered_;
+    // Blobs that the store took and may not lose.
+    std::set<oci::Digest> kept_;
+    std::map<oci::Digest, TimePoint> in_s3_;  // since when
+    uint64_t changes_ = 0;                    // of the disk, when its bytes were counted
+    uint64_t most_bytes_ = 0;                 // on the disk tier, seen so far
+    std::map<std::string, int> heads_;        // under way, by "<registry> <repository> <tag>"
     uint64_t trace_ = 0xcbf29ce484222325;
 };
 

@@ -349,8 +349,9 @@ std::shared_ptr<Node> FaultFiles::Disk::survivor(Node& before, Loss loss) {
 }
 
 void FaultFiles::Disk::lose_power(Loss loss) {
-    if (loss == Loss::some) keep_some_names();
     ++epoch;
+    if (loss == Loss::nothing) return;
+    if (loss == Loss::some) keep_some_names();
     stored = std::make_shared<std::atomic<uint64_t>>(0);
     std::map<std::string, Directory> before;
     before.swap(directories);
@@ -377,6 +378,15 @@ void FaultFiles::set_capacity(uint64_t bytes) {
 uint64_t FaultFiles::stored_bytes() const {
     std::lock_guard lock(disk_->mutex);
     return *disk_->stored;
+}
+
+uint64_t FaultFiles::named_bytes() const {
+    std::lock_guard lock(disk_->mutex);
+    uint64_t bytes = 0;
+    for (const auto& [path, directory] : disk_->directories)
+        for (const auto& [name, node] : directory.now)
+            bytes += std::min(node->size, node->backed_pages * kPageBytes);
+    return bytes;
 }
 
 void FaultFiles::set_error_rates(Rates rates) {

@@ -30,8 +30,8 @@ public:
         double sync = 0;   // sync, sync_directory; nothing becomes durable
         double name = 0;   // create, rename, remove, make_directories
     };
-    // What a crash does to what was not synced.
-    enum class Loss { everything, some };
+    // What a crash does to what was not synced. Nothing: only the process died.
+    enum class Loss { everything, some, nothing };
 
     explicit FaultFiles(uint64_t seed = 0);
     ~FaultFiles() override;
@@ -39,6 +39,8 @@ public:
     // Writing beyond it is Failure{no_space}. Removed files count until they are closed.
     void set_capacity(uint64_t bytes);
     uint64_t stored_bytes() const;
+    // What all files that have a name take, holes and the ends of last pages left out.
+    uint64_t named_bytes() const;
     void set_error_rates(Rates);
 
     // From now on, or after so many further calls that change something, every call is Failure{io}

@@ -11,8 +11,9 @@ namespace weir {
 
 class TemporaryDirectory {
 public:
-    TemporaryDirectory() {
-        std::string path = (std::filesystem::temp_directory_path() / "weir-test-XXXXXX").string();
+    explicit TemporaryDirectory(
+        const std::filesystem::path& parent = std::filesystem::temp_directory_path()) {
+        std::string path = (parent / "weir-test-XXXXXX").string();
         if (mkdtemp(path.data()) == nullptr) throw std::runtime_error("mkdtemp " + path);
         path_ = path;
     }
