@@ -216,3 +216,26 @@ def pull(server, repository, reference, platform="linux/amd64", context=None, pa
     with ThreadPoolExecutor(parallel) as pool:
         list(pool.map(blob, [document["config"], *document["layers"]]))
     return time.monotonic() - began, first[largest]
+
+
+def drain(server, path, timeout=120):
+    """Like fetch(), for measurements of the server alone: the body is thrown away in the kernel. Returns its length."""
+    url = getattr(server, "url", server)
+    with connect(url, None, timeout) as sock:
+        sock.sendall(f"GET {path} HTTP/1.1\r\nHost: {urllib.parse.urlsplit(url).netloc}\r\n\r\n".encode())
+        head = bytearray()
+        while not head.endswith(b"\r\n\r\n"):
+            piece = sock.recv(1)
+            if not piece:
+                raise ConnectionError(f"no answer to {path}")
+            head += piece
+        assert head.split(b" ", 2)[1] == b"200", bytes(head)
+        length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
+        count, nowhere = 0, bytearray(4 << 20)
+        while count < length:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, min(LOW_WATER, length - count))
+            got = sock.recv_into(nowhere, 0, socket.MSG_TRUNC)      # counted, not copied
+            if not got:
+                break
+            count += got
+    return count

@@ -1,0 +1,65 @@
+"""What a read of S3 costs on top of what S3 takes itself."""
+
+import os
+import statistics
+import time
+
+import pytest
+from support import tiers, wire
+from support.images import MB
+from support.relay import Relay
+from support.s3 import driver, presigned
+
+ALL = bool(os.environ.get("WEIR_TEST_ALL"))
+SIZE = (1000 if ALL else 250) * MB
+RATE = 200 * MB
+RUNS = 3
+
+
+@pytest.fixture
+def large(new_front, new_weir, s3, registry, maker):
+    """Reads a large blob that has gone up from a server, after its disk was lost; gives the seconds."""
+    front = new_front(files=True, tls=False, auth=False)
+    blob = maker.random_blob(SIZE)
+    registry.push_blob("lab/large", blob)
+    weir = new_weir(front, storage=driver(s3))
+    path = f"/v2/docker.io/lab/large/blobs/{blob.digest}"
+    assert wire.fetch(weir, path).digest == blob.digest
+    tiers.drained(weir, 60)
+    front.forget()
+
+    def read_again(server):
+        weir.stop()
+        tiers.wipe_disk(weir)
+        weir.config["storage"].update(driver(server))
+        weir.start()
+        began = time.monotonic()
+        # weir has seen the digest, or the last byte would not be there.
+        assert wire.drain(weir, path) == SIZE
+        taken = time.monotonic() - began
+        tiers.settled(weir)
+        assert tiers.file_of(weir, blob) and front.blob_bytes() == 0
+        return taken
+    read_again.blob = blob
+    yield read_again
+    blob.path.unlink()
+
+
+@pytest.fixture
+def held(s3, tmp_path):
+    relay = Relay(tmp_path / "relay", s3.port, RATE)
+    yield relay
+    relay.stop()
+
+
+@pytest.mark.deadline(300)
+def test_a_large_s3_hit_is_as_fast_as_s3_itself(large, held):
+    direct, through = [], []
+    for _ in range(RUNS):
+        began = time.monotonic()
+        assert wire.drain(held, presigned(held, large.blob)) == SIZE
+        direct.append(time.monotonic() - began)
+        through.append(large(held))
+    alone, behind = statistics.median(direct), statistics.median(through)
+    assert 0.9 * RATE <= SIZE / alone <= 1.03 * RATE, f"S3 itself: {SIZE / alone / MB:.0f} MB/s"
+    assert behind <= 1.05 * alone, f"{through} s through weir, {direct} s directly"
