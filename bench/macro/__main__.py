@@ -20,7 +20,7 @@ from support.images import MB, Maker
 from support.proc import rss_bytes
 from support.registry import Registry
 
-from . import load
+from . import eviction, load
 from .servers import DockerRegistry, Nginx, OneLoopWeir
 
 
@@ -133,6 +133,15 @@ class Bench:
         self.judge("RSS with 500 pulls", peak, 150, unit="MB")
         self.front.settings(rate=0)
 
+    def evictions(self):
+        if self.options.only not in "eviction":
+            return
+        say(f"eviction: {eviction.PULLS} pulls by Zipf's law, {eviction.COUNT} blobs ten times the disk tier")
+        told = self.figures["eviction"] = eviction.run(self.folder / "weir-eviction")
+        for name in ("LRU", "LFU", "weir", "bound"):
+            print(f"  {name:6} {told[name][0]:7.3f} of the pulls {told[name][1]:7.3f} of the bytes", flush=True)
+        self.judge("eviction: hits against plain LRU", told["weir"][0] / told["LRU"][0], 1.0, at_most=False)
+
     def report(self):
         say("verdicts")
         for v in self.verdicts:
@@ -164,6 +173,7 @@ def main():
         bench.prepare()
         bench.hot()
         bench.memory()
+        bench.evictions()
         return bench.report()
     finally:
         bench.close()
