@@ -10,11 +10,13 @@ namespace {
 // ahead.
 constexpr size_t kMaxRangeSegments = 4;
 constexpr size_t kMaxUrgentSegments = 3;
+// What comes before the first byte that is wanted makes its reader wait; what comes after, nobody.
+constexpr uint64_t kMaxLeadBytes = 64 * 1024;
 const FetchPolicy kNoOrigins;
 }  // namespace
 
 uint64_t Fetch::align_down(uint64_t offset) const {
-    return offset - offset % context_.options.chunk_bytes;
+    return offset - offset % std::min(context_.options.chunk_bytes, kMaxLeadBytes);
 }
 
 uint64_t Fetch::align_up(uint64_t offset) const {
@@ -57,8 +59,8 @@ std::optional<Fetch::Plan> Fetch::plan_blind_locked() const {
     }
     const WantedRange& spec = specs_.front();
     if (!spec.first) {
-        // The aligned chunk isn't known either; a suffix of a chunk's size is the same bound.
-        plan.range.suffix = std::max(spec.last.value_or(0), context_.options.chunk_bytes);
+        plan.range.suffix =
+            std::max(spec.last.value_or(0), std::min(context_.options.chunk_bytes, kMaxLeadBytes));
         return plan;
     }
     plan.range.first = have_.end_from(align_down(*spec.first));

@@ -8,6 +8,7 @@
 
 #include "async/signal.h"
 #include "base/failure.h"
+#include "client/authorities.h"
 #include "client/exchange.h"
 #include "client/proxy.h"
 #include "client/transfer.h"
@@ -23,8 +24,10 @@ std::string system_bundle() {
     return version->cainfo ? version->cainfo : "";
 }
 
-std::shared_ptr<Transfer> started(std::string name, const CurlOptions& options) {
-    auto transfer = std::make_shared<Transfer>(std::move(name), options, system_bundle());
+std::shared_ptr<Transfer> started(std::string name, const CurlOptions& options,
+                                  std::shared_ptr<Authorities> authorities) {
+    auto transfer = std::make_shared<Transfer>(std::move(name), options, system_bundle(),
+                                               std::move(authorities));
     transfer->start();
     return transfer;
 }
@@ -49,9 +52,10 @@ struct CurlClient::Impl {
 CurlClient::CurlClient(const CurlOptions& options) : impl_(std::make_unique<Impl>()) {
     static std::once_flag once;
     std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
-    impl_->small = started("xfer-small", options);
+    const auto authorities = std::make_shared<Authorities>();
+    impl_->small = started("xfer-small", options, authorities);
     for (size_t i = 0; i < std::max<size_t>(options.bulk_threads, 1); ++i)
-        impl_->bulk.push_back(started(fmt::format("xfer-bulk-{}", i), options));
+        impl_->bulk.push_back(started(fmt::format("xfer-bulk-{}", i), options, authorities));
 }
 
 CurlClient::~CurlClient() {

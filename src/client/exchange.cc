@@ -1,6 +1,7 @@
 #include "client/exchange.h"
 
 #include <fmt/format.h>
+#include <openssl/ssl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -155,16 +156,39 @@ void Exchange::set_network(const Workshop& workshop) {
     set(easy_, CURLOPT_SSL_VERIFYPEER, call_.tls.verify ? 1L : 0L);
     set(easy_, CURLOPT_SSL_VERIFYHOST, call_.tls.verify ? 2L : 0L);
     set(easy_, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
-    // A CA directory, even Debian's default one, keeps libcurl from caching the parsed bundle
-    // between connections.
-    const std::string& directory = call_.tls.ca_directory;
-    set(easy_, CURLOPT_CAPATH, directory.empty() ? nullptr : directory.c_str());
-    const std::string& bundle = call_.tls.ca_file.empty() ? workshop.ca_file : call_.tls.ca_file;
-    if (!bundle.empty()) set(easy_, CURLOPT_CAINFO, bundle.c_str());
+    if (call_.tls.verify) set_trust(workshop);
     if (!call_.tls.client_certificate.empty()) {
         set(easy_, CURLOPT_SSLCERT, call_.tls.client_certificate.c_str());
         set(easy_, CURLOPT_SSLKEY, call_.tls.client_key.c_str());
     }
+}
+
+void Exchange::set_trust(const Workshop& workshop) {
+    const std::string& directory = call_.tls.ca_directory;
+    const std::string& bundle = call_.tls.ca_file.empty() ? workshop.ca_file : call_.tls.ca_file;
+    if (!directory.empty() || bundle.empty()) {
+        set(easy_, CURLOPT_CAPATH, directory.empty() ? nullptr : directory.c_str());
+        if (!bundle.empty()) set(easy_, CURLOPT_CAINFO, bundle.c_str());
+        return;
+    }
+    authorities_ = workshop.authorities;
+    bundle_ = bundle;
+    set(easy_, CURLOPT_SSL_CTX_FUNCTION, &Exchange::on_tls);
+    set(easy_, CURLOPT_SSL_CTX_DATA, static_cast<void*>(this));
+    set(easy_, CURLOPT_CAINFO, nullptr);
+    // No such directory is ever looked into: on_tls() puts another store in its place. It is what
+    // tells libcurl that a connection with other authorities is not to be used again.
+    const std::string mark = bundle + ".parsed";
+    set(easy_, CURLOPT_CAPATH, mark.c_str());
+}
+
+// A new connection's context, before its handshake.
+CURLcode Exchange::on_tls(CURL*, void* context, void* self) {
+    const auto& exchange = *static_cast<Exchange*>(self);
+    const auto store = exchange.authorities_->of(exchange.bundle_);
+    if (!store) return CURLE_SSL_CACERT_BADFILE;
+    SSL_CTX_set1_cert_store(static_cast<SSL_CTX*>(context), store.get());
+    return CURLE_OK;
 }
 
 curl_socket_t Exchange::on_socket(void* self, curlsocktype, curl_sockaddr* address) {

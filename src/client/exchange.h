@@ -9,6 +9,7 @@
 
 #include "async/signal.h"
 #include "client/alarms.h"
+#include "client/authorities.h"
 #include "client/curl_client.h"
 #include "client/http_client.h"
 #include "client/url.h"
@@ -23,6 +24,7 @@ class Exchange;
 struct Workshop {
     CurlOptions options;
     std::string ca_file;  // when a call names none
+    std::shared_ptr<Authorities> authorities;
     CURLSH* share = nullptr;
     curl_slist* known_hosts = nullptr;
     Alarms<Exchange> alarms;
@@ -63,10 +65,12 @@ private:
     static size_t on_body(char* data, size_t size, size_t count, void* self);
     static int on_request_ready(void* self, char* address, char*, int, int);
     static curl_socket_t on_socket(void* self, curlsocktype, curl_sockaddr*);
+    static CURLcode on_tls(CURL*, void* context, void* self);
 
     void set_request();
     void set_upload();
     void set_network(const Workshop&);
+    void set_trust(const Workshop&);
     bool set_fields();
     size_t give_upload(std::span<std::byte> into);
     bool uploading() const { return call_.upload && upload_offset_ < call_.upload_bytes; }
@@ -84,6 +88,9 @@ private:
     const std::string proxy_;
     std::shared_ptr<Sink> sink_;
     Reply<ReplyEnd>::Setter setter_;
+
+    std::shared_ptr<Authorities> authorities_;
+    std::string bundle_;  // whose certificates are trusted
 
     CURL* easy_ = nullptr;
     curl_slist* lines_ = nullptr;

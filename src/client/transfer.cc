@@ -46,10 +46,12 @@ private:
     std::weak_ptr<Exchange> exchange_;
 };
 
-Transfer::Transfer(std::string name, CurlOptions options, std::string ca_file)
+Transfer::Transfer(std::string name, CurlOptions options, std::string ca_file,
+                   std::shared_ptr<Authorities> authorities)
     : name_(std::move(name)) {
     workshop_.options = std::move(options);
     workshop_.ca_file = std::move(ca_file);
+    workshop_.authorities = std::move(authorities);
     multi_ = curl_multi_init();
     workshop_.share = curl_share_init();
     check(multi_ && workshop_.share, "libcurl has memory");

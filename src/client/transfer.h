@@ -18,7 +18,7 @@ namespace weir::client {
 
 class Transfer : public std::enable_shared_from_this<Transfer> {
 public:
-    Transfer(std::string name, CurlOptions, std::string ca_file);
+    Transfer(std::string name, CurlOptions, std::string ca_file, std::shared_ptr<Authorities>);
     ~Transfer();  // shutdown() first
     Transfer(const Transfer&) = delete;
     Transfer& operator=(const Transfer&) = delete;
