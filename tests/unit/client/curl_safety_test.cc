@@ -2,8 +2,11 @@
 // addresses.
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "client/curl_client.h"
 #include "support/real_loop.h"
+#include "support/temporary_directory.h"
 #include "support/wire_server.h"
 
 namespace weir::client {
@@ -49,6 +52,34 @@ TEST_F(CurlTls, a_server_is_believed_when_its_ca_is_known) {
     const auto reply = send(real, client, call);
     EXPECT_EQ(reply.end, End::complete) << reply.detail;
     EXPECT_EQ(reply.head.status, 200);
+}
+
+TEST_F(CurlTls, a_connection_that_one_bundle_vouches_for_is_not_used_under_another) {
+    TestIdentity other("DNS:other.example");
+    Call first = call, second = call;
+    first.tls.ca_file = identity.certificate_file();
+    second.tls.ca_file = other.certificate_file();
+    EXPECT_EQ(send(real, client, first).end, End::complete);
+    EXPECT_EQ(send(real, client, second).end, End::unreachable);
+    EXPECT_EQ(send(real, client, first).end, End::complete);
+}
+
+TEST_F(CurlTls, a_bundle_that_changes_is_read_again) {
+    TestIdentity other("DNS:other.example");
+    TemporaryDirectory folder;
+    const std::filesystem::path bundle = std::filesystem::path(folder.path()) / "bundle.pem";
+    call.tls.ca_file = bundle;
+    EXPECT_EQ(send(real, client, call).end, End::unreachable) << "there is no such file";
+    std::filesystem::copy_file(other.certificate_file(), bundle);
+    EXPECT_EQ(send(real, client, call).end, End::unreachable);
+    std::filesystem::remove(bundle);
+    std::filesystem::copy_file(identity.certificate_file(), bundle);
+    const auto reply = send(real, client, call);
+    EXPECT_EQ(reply.end, End::complete) << reply.detail;
+    std::filesystem::remove(bundle);
+    std::filesystem::copy_file(other.certificate_file(), bundle);
+    CurlClient later{CurlOptions{}};
+    EXPECT_EQ(send(real, later, call).end, End::unreachable);
 }
 
 TEST_F(CurlTls, an_unknown_ca_is_unreachable_and_said_so) {
