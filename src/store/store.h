@@ -1,6 +1,7 @@
 // store/store.h: where the bytes of blobs are kept.
 //
-// Implementations: DiskStore; later S3Store and TieredStore. One contract test runs over each.
+// Implementation: DiskStore, over the real disk and a simulated one; the contract test runs over
+// both. What lies behind the disk is a Remote (remote.h).
 // Calls are coroutines: what blocks runs on the pool. Blobs are immutable; a name is (digest,
 // generation), so erasing and storing the same digest again never meet. Errors are
 // Failure{no_space} or Failure{io}.
