@@ -34,6 +34,7 @@ public:
         bytes += data.size();
         return blob_->on_data(data);
     }
+    bool gathers() const override { return blob_->gathers(); }
     uint64_t bytes = 0;
 
 private:

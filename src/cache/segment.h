@@ -22,6 +22,7 @@ public:
 
     client::BodyAction on_head(const upstream::BlobHead&) override;
     client::BodyAction on_data(std::span<const std::byte>) override;
+    bool gathers() const override { return true; }
 
     // Before each attempt.
     void begin(std::shared_ptr<Origin> origin);

@@ -7,7 +7,10 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
+#include <utility>
 
+#include "base/check.h"
 #include "base/text.h"
 #include "client/guard.h"
 
@@ -48,6 +51,7 @@ Exchange::~Exchange() {
 bool Exchange::begin(Workshop& workshop) {
     started_ = now();
     alarms_ = &workshop.alarms;
+    gathering_ = &workshop.gathering;
     // Behind a proxy only the proxy's address is seen, so an address that stands in the URL is
     // judged as it is.
     const auto kind = classify_host(url_.host);
@@ -245,6 +249,7 @@ size_t Exchange::on_body(char* data, size_t size, size_t count, void* self) {
     if (exchange.paused_) return CURL_WRITEFUNC_PAUSE;
     const size_t bytes = size * count;
     const auto piece = std::as_bytes(std::span(data, bytes));
+    if (exchange.call_.gather) return exchange.gather(piece) ? bytes : size_t{CURL_WRITEFUNC_ERROR};
     if (!exchange.take_data(piece)) return CURL_WRITEFUNC_ERROR;
     return exchange.paused_ ? CURL_WRITEFUNC_PAUSE : bytes;
 }
@@ -347,6 +352,30 @@ bool Exchange::take_data(std::span<const std::byte> data) {
         end_as(End::stopped, "an unknown exception");
     }
     return false;
+}
+
+// A copy: libcurl's own buffer is good for this call only.
+bool Exchange::gather(std::span<const std::byte> piece) {
+    last_data_ = now();
+    if (!gathered_) gathered_ = std::make_unique_for_overwrite<std::byte[]>(kGatherBytes);
+    while (!piece.empty()) {
+        if (gathered_bytes_ == 0) gathering_->push_back(this);
+        const size_t bytes = std::min(piece.size(), kGatherBytes - gathered_bytes_);
+        std::memcpy(gathered_.get() + gathered_bytes_, piece.data(), bytes);
+        gathered_bytes_ += bytes;
+        piece = piece.subspan(bytes);
+        if (gathered_bytes_ == kGatherBytes && !hand_over()) return false;
+    }
+    return true;
+}
+
+bool Exchange::hand_over() {
+    if (gathered_bytes_ == 0) return true;
+    std::erase(*gathering_, this);
+    const size_t bytes = std::exchange(gathered_bytes_, 0);
+    const bool goes_on = take_data({gathered_.get(), bytes});
+    check(!paused_, "a sink that has its pieces gathered does not pause");
+    return goes_on;
 }
 
 bool Exchange::act(BodyAction action) {

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "async/signal.h"
 #include "client/alarms.h"
@@ -25,6 +26,7 @@ struct Workshop {
     CurlOptions options;
     std::string ca_file;  // when a call names none
     std::shared_ptr<Authorities> authorities;
+    std::vector<Exchange*> gathering;  // those with pieces that their sinks have not seen
     CURLSH* share = nullptr;
     curl_slist* known_hosts = nullptr;
     Alarms<Exchange> alarms;
@@ -48,6 +50,9 @@ public:
     bool on_alarm(TimePoint now);
     // The sink may be given data again. Not CURLE_OK: the exchange is over.
     CURLcode resume();
+    // Gives the sink what was gathered. false: the exchange is over, as after end_as().
+    bool hand_over();
+    bool judged() const { return verdict_.has_value(); }
 
     // Gives back the easy handle and answers. Once, as the last call; the handle is out of its
     // multi by then.
@@ -78,6 +83,7 @@ private:
     bool take_line(std::string_view line);
     bool take_head();
     bool take_data(std::span<const std::byte>);
+    bool gather(std::span<const std::byte>);
     bool act(BodyAction);
     bool too_large(uint64_t bytes) const { return bytes > call_.max_body_bytes; }
     End judge(CURLcode) const;
@@ -95,6 +101,9 @@ private:
     CURL* easy_ = nullptr;
     curl_slist* lines_ = nullptr;
     Alarms<Exchange>* alarms_ = nullptr;
+    std::vector<Exchange*>* gathering_ = nullptr;
+    std::unique_ptr<std::byte[]> gathered_;  // kGatherBytes
+    size_t gathered_bytes_ = 0;
     char error_[CURL_ERROR_SIZE] = {};
 
     Phase phase_ = Phase::connecting;

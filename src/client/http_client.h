@@ -63,6 +63,8 @@ struct Timeouts {
     uint64_t stall_bytes_per_second = 1024;
 };
 
+inline constexpr size_t kGatherBytes = 128 * 1024;
+
 enum class BodyAction {
     go_on,
     pause,  // these bytes were not taken: they come again after resume(). HTTP/1.1 only, where it
@@ -78,6 +80,8 @@ public:
     virtual ~Sink() = default;
     virtual BodyAction on_head(const ReplyHead&) = 0;
     virtual BodyAction on_data(std::span<const std::byte>) = 0;
+    // It never pauses, and would rather have large pieces: for Call::gather.
+    virtual bool gathers() const { return false; }
 };
 
 // Lets the owner act on a running transfer from any thread; harmless after its end.
@@ -116,7 +120,10 @@ struct Call {
     Guard guard;
     std::string
         proxy;  // empty: HTTPS_PROXY, HTTP_PROXY, NO_PROXY of the environment; "none": no proxy
-    bool bulk = false;                     // a blob body: runs on xfer-bulk with large buffers
+    bool bulk = false;  // a blob body: runs on xfer-bulk with large buffers
+    // Pieces are gathered up to kGatherBytes as long as more is there at once: what is written in
+    // large pieces lies in large pages, which are cheaper to send. The sink never pauses.
+    bool gather = false;
     uint64_t max_body_bytes = UINT64_MAX;  // beyond: outcome too_large
     // Called once, before send() suspends, with a handle to the running transfer.
     std::function<void(std::shared_ptr<TransferHandle>)> started;

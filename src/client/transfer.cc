@@ -11,6 +11,8 @@ namespace weir::client {
 namespace {
 
 constexpr int kMaxPollMs = 60'000;
+// Gathered bytes are handed over at the latest after this, however busy other transfers are.
+constexpr auto kGatherTime = std::chrono::milliseconds(2);
 
 // A thread that takes no signals: the process's go to main, and a write to a closed TLS connection
 // must not end us.
@@ -117,6 +119,8 @@ void Transfer::work() {
         curl_multi_perform(multi_, &left);
         read_ended();
         ring_alarms();
+        if (more_is_there()) continue;
+        hand_over_gathered();
         curl_multi_poll(multi_, nullptr, 0, poll_timeout_ms(), nullptr);
     }
     while (!running_.empty()) {
@@ -174,6 +178,28 @@ void Transfer::read_ended() {
     }
 }
 
+// Whether it is worth waiting with what was gathered: only as long as nobody is kept waiting.
+bool Transfer::more_is_there() {
+    if (workshop_.gathering.empty()) {
+        gathering_since_ = kNever;
+        return false;
+    }
+    const TimePoint now = system_clock().now();
+    if (gathering_since_ == kNever) gathering_since_ = now;
+    if (now - gathering_since_ >= kGatherTime) return false;
+    int ready = 0;
+    curl_multi_poll(multi_, nullptr, 0, 0, &ready);
+    return ready > 0;
+}
+
+void Transfer::hand_over_gathered() {
+    gathering_since_ = kNever;
+    while (!workshop_.gathering.empty()) {
+        Exchange* exchange = workshop_.gathering.back();
+        if (!exchange->hand_over()) end(exchange, CURLE_OK);
+    }
+}
+
 void Transfer::ring_alarms() {
     const TimePoint now = system_clock().now();
     while (Exchange* exchange = workshop_.alarms.take_due(now))
@@ -193,6 +219,8 @@ void Transfer::end(Exchange* exchange, CURLcode code) {
     check(found != running_.end(), "an exchange ends once");
     const auto held = std::move(found->second);
     running_.erase(found);
+    if (!held->judged()) held->hand_over();
+    std::erase(workshop_.gathering, exchange);
     curl_multi_remove_handle(multi_, held->easy());
     load_.fetch_sub(1);
     held->finish(code);

@@ -49,6 +49,8 @@ private:
     void add(std::shared_ptr<Exchange>);
     void read_ended();
     void ring_alarms();
+    bool more_is_there();
+    void hand_over_gathered();
     int poll_timeout_ms() const;
     void end(Exchange*, CURLcode);
 
@@ -62,6 +64,7 @@ private:
     CURLM* multi_ = nullptr;
     // The rest belongs to the thread.
     Workshop workshop_;
+    TimePoint gathering_since_ = kNever;
     std::unordered_map<Exchange*, std::shared_ptr<Exchange>> running_;
     std::thread thread_;
 };

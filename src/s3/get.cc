@@ -33,6 +33,8 @@ public:
         return action;
     }
 
+    bool gathers() const override { return to_->gathers(); }
+
     bool wrong = false;    // not the range, or more of it
     bool stopped = false;  // by the receiver
     std::string why;

@@ -206,6 +206,7 @@ client::Call Service::call_for(const Ask& asked, const Credentials& credentials,
     call.upload = asked.upload;
     call.upload_bytes = asked.upload_bytes;
     call.bulk = asked.sink || asked.upload;
+    call.gather = asked.sink && asked.sink->gathers();
     call.timeouts = options.timeouts;
     call.timeouts.response = std::max(call.timeouts.response, asked.least_response);
     call.tls = options.tls;

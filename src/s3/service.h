@@ -33,7 +33,7 @@ struct Ask {
     uint64_t upload_bytes = 0;
     std::chrono::milliseconds least_response{0};  // this one may take longer than others
 
-    // Gets a good answer's head and bytes instead of Answer::body; bulk.
+    // Gets a good answer's head and bytes instead of Answer::body; bulk, gathered if it likes.
     std::shared_ptr<client::Sink> sink;
     // The deadline is for the head only.
     bool to_head = false;

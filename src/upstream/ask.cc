@@ -51,6 +51,7 @@ client::Call Upstream::Impl::make_call(const Site& site, const Request& request,
     call.guard = site.guard;
     call.proxy = options.proxy;
     call.bulk = request.bulk;
+    call.gather = request.gather;
     call.max_body_bytes = request.max_body_bytes;
     call.started = [leash](auto transfer) { leash->attach(std::move(transfer)); };
     return call;

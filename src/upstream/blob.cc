@@ -207,6 +207,7 @@ Task<BlobAnswer> Upstream::Impl::blob(
         co_return answer;
     }
     const auto leash = std::make_shared<client::Leash>();
+    const bool gather = sink->gathers();
     const auto adapter = std::make_shared<BlobAdapter>(range, std::move(sink), metrics.bytes);
     Request request;
     request.path = fmt::format("{}/blobs/{}", repository, digest.text());
@@ -219,6 +220,7 @@ Task<BlobAnswer> Upstream::Impl::blob(
     request.repository = std::move(repository);
     request.purpose = Purpose::blob;
     request.bulk = true;
+    request.gather = gather;
     if (started) started(leash);
 
     const auto permit = co_await place(head_deadline);

@@ -58,6 +58,7 @@ struct Request {
     Purpose purpose = Purpose::manifest;
     uint64_t max_body_bytes = UINT64_MAX;
     bool bulk = false;
+    bool gather = false;
 };
 
 // What came of asking one mirror once. `reply` holds the last head, also of an error.

@@ -81,6 +81,7 @@ public:
     virtual ~BlobSink() = default;
     virtual client::BodyAction on_head(const BlobHead&) = 0;
     virtual client::BodyAction on_data(std::span<const std::byte>) = 0;
+    virtual bool gathers() const { return false; }
 };
 
 struct BlobRange {

@@ -83,6 +83,68 @@ protected:
     std::shared_ptr<TransferHandle> handle;
 };
 
+TEST_F(CurlFlow, gathered_pieces_are_large_and_every_byte_comes_in_order) {
+    std::string body;
+    for (int i = 0; body.size() < (4 << 20); ++i) body += std::to_string(i);
+    WireServer server(WireServer::answers([&](auto&) { return http_answer(200, body); }));
+    uint64_t pieces = 0;
+    sink->data = [&](auto piece) {
+        EXPECT_LE(piece.size(), kGatherBytes);
+        ++pieces;
+        return BodyAction::go_on;
+    };
+    Call call = call_to(server);
+    call.gather = true;
+    EXPECT_EQ(RealLoop::value_of(start(call, sink)).end, End::complete);
+    EXPECT_TRUE(sink->text == body);
+    EXPECT_LT(pieces, body.size() / (16 * 1024)) << "no piece was larger than libcurl's own";
+}
+
+TEST_F(CurlFlow, what_was_gathered_is_handed_over_when_nothing_follows) {
+    Event seen;
+    WireServer server([&](Peer& peer) {
+        peer.read_head();
+        peer.write("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst");
+        EXPECT_TRUE(seen.wait()) << "the rest comes only when the first half was seen";
+        peer.write("after");
+        peer.wait_closed();
+    });
+    sink->data = [&](auto) {
+        seen.set();
+        return BodyAction::go_on;
+    };
+    Call call = call_to(server);
+    call.gather = true;
+    EXPECT_EQ(RealLoop::value_of(start(call, sink)).end, End::complete);
+    EXPECT_EQ(sink->text, "firstafter");
+}
+
+TEST_F(CurlFlow, what_came_before_a_cut_is_handed_over) {
+    WireServer server([&](Peer& peer) {
+        peer.read_head();
+        peer.write("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+    });
+    Call call = call_to(server);
+    call.gather = true;
+    EXPECT_EQ(RealLoop::value_of(start(call, sink)).end, End::cut);
+    EXPECT_EQ(sink->text, "half");
+}
+
+TEST_F(CurlFlow, a_sink_that_stops_is_given_nothing_more_though_it_gathers) {
+    const std::string body(4 << 20, 'b');
+    WireServer server([&](Peer& peer) {
+        peer.read_head();
+        peer.write(http_answer(200, body));
+        peer.wait_closed();
+    });
+    int calls = 0;
+    sink->data = [&](auto) { return ++calls == 2 ? BodyAction::stop : BodyAction::go_on; };
+    Call call = call_to(server);
+    call.gather = true;
+    EXPECT_EQ(RealLoop::value_of(start(call, sink)).end, End::stopped);
+    EXPECT_EQ(calls, 2);
+}
+
 TEST_F(CurlFlow, a_paused_transfer_brings_nothing_is_no_stall_and_goes_on_when_resumed) {
     const std::string body(8 << 20, 'b');
     std::atomic<bool> all_written{false};
