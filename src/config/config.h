@@ -182,7 +182,7 @@ struct Freshness {
 struct Fetch {
     uint32_t max_concurrent = 64;
     uint32_t max_queued = 4096;
-    uint64_t chunk_bytes = 4 * kMiB;  // a cold range is fetched in whole chunks
+    uint64_t chunk_bytes = 4 * kMiB;  // a cold range is fetched to the end of its chunk
     uint64_t range_ahead_bytes =
         32 * kMiB;  // a range this near ahead of a running fetch waits for it
     uint64_t record_interval_bytes = 32 * kMiB;  // a crash costs at most so much
