@@ -20,8 +20,8 @@ end
 """
 
 
-def cpu_seconds(pid):
-    """Time on a processor of all threads, to the nanosecond: the ticks of stat are too coarse for a server that mostly waits."""
+def exact_cpu_seconds(pid):
+    """As cpu_seconds() of the tests, of threads that live: the ticks of stat are too coarse for a server that mostly waits."""
     return sum(int(task.joinpath("schedstat").read_text().split()[0]) for task in pathlib.Path(f"/proc/{pid}/task").iterdir()) / 1e9
 
 
@@ -33,9 +33,9 @@ def wrk(folder, server, what, connections, seconds, tls=False, headers=()):
     for header in headers:
         argv += ["-H", header]
     pid = server.pid
-    before = cpu_seconds(pid)
+    before = exact_cpu_seconds(pid)
     out = run([*argv, server.url(tls) + server.path(what)], seconds=seconds + 60).stdout
-    cpu = cpu_seconds(pid) - before
+    cpu = exact_cpu_seconds(pid) - before
     told = json.loads(out.strip().splitlines()[-1])
     # A request that the end of the run broke off has still cost: bytes are counted as they came.
     return {

@@ -9,7 +9,7 @@ namespace {
 
 using namespace std::chrono_literals;
 // A reader that has caught up is woken for this much, or after kBatchTime for less: a wake-up for
-// each piece that a transfer brings (16 KiB) would cost more than moving it.
+// each piece that a transfer brings (16 to 128 KiB) would cost more than moving it.
 constexpr uint64_t kBatchBytes = 512 * 1024;
 constexpr Duration kBatchTime = 2ms;
 

@@ -63,6 +63,7 @@ struct Timeouts {
     uint64_t stall_bytes_per_second = 1024;
 };
 
+// A transfer that gathers holds so much until its sink takes it.
 inline constexpr size_t kGatherBytes = 128 * 1024;
 
 enum class BodyAction {

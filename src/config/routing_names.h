@@ -34,8 +34,8 @@ public:
     const Named* fallback(std::string_view host) const;
     // weir's own name, or an address: never an upstream's, unless it is listed.
     bool is_own(std::string_view host) const;
-    // As is_own(), of a registry's name that a client gives: an IP address is another registry
-    // unless it is known to be weir's.
+    // As is_own(), of a registry's name that a client gives: localhost is another registry, and so
+    // is an IP address that is not known to be weir's.
     bool is_itself(std::string_view name) const;
     std::vector<std::string> all() const;
 

@@ -276,7 +276,10 @@ Task<bool> Sender::send_by_pool(FilePiece& piece) {
         auto read = [file = piece.file, buffer, offset, length] {
             return file->read_at(offset, std::span(*buffer).first(length));
         };
-        if (co_await pool_.run(std::move(read)) != length) co_return false;
+        if (co_await pool_.run(std::move(read)) != length) {
+            unreadable_ = true;
+            co_return false;
+        }
         const std::span<const std::byte> bytes(buffer->data(), length);
         if (!co_await send(bytes)) co_return false;
         piece.offset += length;

@@ -12,6 +12,7 @@
 #include "s3/bucket.h"
 #include "support/fake_http.h"
 #include "support/run_task.h"
+#include "support/text_file.h"
 
 namespace weir::s3 {
 
@@ -44,27 +45,6 @@ inline FakeAnswer broken(End end) {
     made.detail = "broken";
     return made;
 }
-
-class TextFile : public File {
-public:
-    explicit TextFile(std::string text) : text_(std::move(text)) {}
-    size_t read_at(uint64_t offset, std::span<std::byte> into) const override {
-        if (fails) throw Failure(Kind::io, "EIO");
-        const auto part = std::string_view(text_).substr(std::min<size_t>(offset, text_.size()));
-        const size_t bytes = std::min(part.size(), into.size());
-        std::copy_n(as_bytes(part).begin(), bytes, into.begin());
-        return bytes;
-    }
-    void write_at(uint64_t, std::span<const std::byte>) override {}
-    void allocate(uint64_t) override {}
-    void sync() override {}
-    uint64_t size() const override { return text_.size(); }
-    int descriptor() const override { return -1; }
-    bool fails = false;
-
-private:
-    std::string text_;
-};
 
 // What a call would send.
 inline std::string sent(const client::Call& call) {

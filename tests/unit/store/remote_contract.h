@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "crypto/hasher.h"
 #include "store/remote.h"
+#include "support/text_file.h"
 
 namespace weir::store {
 
@@ -43,24 +44,6 @@ class RemoteContract : public testing::TestWithParam<RemoteImplementation> {
 protected:
     using Kind = Remote::Kind;
 
-    class Text : public File {
-    public:
-        explicit Text(std::string text) : text_(std::move(text)) {}
-        size_t read_at(uint64_t offset, std::span<std::byte> into) const override {
-            const auto part = std::string_view(text_).substr(std::min(offset, text_.size()));
-            const size_t bytes = std::min(part.size(), into.size());
-            std::copy_n(as_bytes(part).begin(), bytes, into.begin());
-            return bytes;
-        }
-        void write_at(uint64_t, std::span<const std::byte>) override {}
-        void allocate(uint64_t) override {}
-        void sync() override {}
-        uint64_t size() const override { return text_.size(); }
-        int descriptor() const override { return -1; }
-
-    private:
-        const std::string text_;
-    };
     struct Got : client::Sink {
         int status = 0;
         std::string range, text;
@@ -87,7 +70,7 @@ protected:
     }
     RemoteEnd put(const std::string& text) {
         return ask<RemoteAnswer>([&] {
-                   return remote.put_blob(digest_of(text), std::make_shared<Text>(text),
+                   return remote.put_blob(digest_of(text), std::make_shared<TextFile>(text),
                                           text.size(), {});
                })
             .end;
