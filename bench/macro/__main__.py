@@ -1,7 +1,7 @@
 """./dev bench: weir beside nginx (the same bytes as static files) and docker-registry, one worker each, in one run.
 
 Servers take turns within each round, so that what else the machine does falls on all of them alike; the figures are
-medians over the rounds. Only ratios are judged.
+medians over the rounds. Only ratios are judged. All run in a network of their own with Debian's TCP (support/network.py).
 """
 
 import argparse
@@ -13,7 +13,7 @@ import statistics
 import sys
 import tempfile
 
-from support import wire
+from support import network, wire
 from support.certs import Authority
 from support.front import Front
 from support.images import MB, Maker
@@ -168,7 +168,9 @@ def say(text):
 
 
 def main():
-    bench = Bench(arguments())
+    options = arguments()
+    network.enter_own_network()
+    bench = Bench(options)
     try:
         bench.prepare()
         bench.hot()

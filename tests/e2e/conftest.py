@@ -4,7 +4,7 @@ import os
 import signal
 
 import pytest
-from support import images
+from support import images, network
 from support.certs import Authority
 from support.front import Front
 from support.registry import Registry
@@ -12,6 +12,10 @@ from support.s3 import S3, Faults, MinIO
 from support.weir import Weir, configuration, registry_entry
 
 ALL = bool(os.environ.get("WEIR_TEST_ALL"))
+
+
+def pytest_sessionstart():
+    network.enter_own_network()
 
 
 @pytest.fixture(autouse=True)

@@ -40,6 +40,13 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def files_below(folder):
+    """The files there. A folder that vanishes meanwhile has none; pathlib's glob would raise."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            yield pathlib.Path(parent, name)
+
+
 class Process:
     """One server. It is killed with its parent (setpriv), so an interrupted run leaves nothing behind."""
 

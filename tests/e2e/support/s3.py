@@ -16,7 +16,7 @@ import time
 import urllib.parse
 
 from . import wire
-from .proc import ROOT, Process, free_port, listening
+from .proc import ROOT, Process, files_below, free_port, listening
 
 ACCESS_KEY, SECRET_KEY, REGION, BUCKET = "weir-test-access", "weir-test-secret", "eu-x", "images"
 SLICE = 256 * 1024
@@ -75,7 +75,7 @@ class S3:
     def blobs(self):
         """Digest and size of each blob's object; what is being uploaded is not among them."""
         found = {}
-        for path in self.bucket_path.glob("weir/blobs/*/*/*"):
+        for path in files_below(self.bucket_path / "weir/blobs"):
             with contextlib.suppress(FileNotFoundError):
                 found[f"{path.parent.parent.name}:{path.name}"] = path.stat().st_size
         return found
@@ -83,11 +83,13 @@ class S3:
     def objects(self, room):
         """The keys below blobs/, manifests/ or tags/, without the room's name."""
         folder = self.bucket_path / "weir" / room
-        return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+        return {str(path.relative_to(folder)) for path in files_below(folder)}
 
     def left_uploads(self):
         """Multipart uploads that were begun and neither ended nor aborted."""
-        return [path for path in self.bucket_path.glob(".sgwtmp/multipart/*/*") if path.is_dir()]
+        parts = self.bucket_path / ".sgwtmp/multipart"
+        return [pathlib.Path(key, name) for key, names, _ in os.walk(parts) for name in names
+                if pathlib.Path(key).parent == parts]
 
 
 class MinIO(S3):

@@ -9,7 +9,7 @@ import subprocess
 import threading
 
 from . import wire
-from .proc import ROOT, eventually
+from .proc import ROOT, eventually, files_below
 from .weir import BINARY
 
 VERB_SECONDS = 60
@@ -46,11 +46,10 @@ def disk_files(weir):
     """Path and bytes of the blobs on the disk, whole or in the making; holes don't count."""
     found = {}
     for folder in ("blobs", "staging"):
-        for path in (weir.state / folder).rglob("*"):
+        for path in files_below(weir.state / folder):
             with contextlib.suppress(FileNotFoundError):
                 told = path.stat()
-                if path.is_file():
-                    found[path] = min(told.st_size, told.st_blocks * 512)
+                found[path] = min(told.st_size, told.st_blocks * 512)
     return found
 
 

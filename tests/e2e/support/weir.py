@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 
-from .proc import ROOT, Process, rss_bytes
+from .proc import ROOT, Process, files_below, rss_bytes
 
 BINARY = pathlib.Path(os.environ.get("WEIR_BINARY", ROOT / "build/release/weir"))
 
@@ -110,7 +110,11 @@ class Weir:
 
     def stored(self):
         """All files under the state directory, with their sizes."""
-        return {p: p.stat().st_size for p in self.state.rglob("*") if p.is_file()}
+        found = {}
+        for path in files_below(self.state):
+            with contextlib.suppress(FileNotFoundError):
+                found[path] = path.stat().st_size
+        return found
 
     def reload(self):
         self.write_config()
