@@ -86,8 +86,17 @@ Task<> Uploader::run() {
         // to look again.
         if (claimed < free || free == 0) co_await signal.wait(clock_.now() + kLookInterval);
     }
+    co_await leave(signal);
     std::lock_guard lock(mutex_);
     runner_.reset();
+}
+
+Task<> Uploader::leave(Signal& signal) {
+    const TimePoint end = clock_.now() + kStopGrace;
+    while (running_ > 0 && clock_.now() < end) co_await signal.wait(end);
+    if (running_ > 0)
+        log::info("cache", "{} uploads are cut; the next start takes them up", running_.load());
+    remote_.stop();
 }
 
 Task<> Uploader::upload(meta::UploadRow row) {
@@ -100,7 +109,7 @@ Task<> Uploader::upload(meta::UploadRow row) {
         if (answer.end == store::RemoteEnd::ok) {
             co_await pool_.run([this, row] { upkeep_.upload_done(row); });
             done.Increment();
-        } else {
+        } else if (!stopping_) {
             const uint32_t shift = std::min<uint32_t>(row.attempts, 8);
             auto delay = std::min(kFirstDelay * (1 << shift), kMaxDelay);
             delay += std::chrono::milliseconds(random_.below(static_cast<uint64_t>(delay.count())));

@@ -30,12 +30,16 @@ public:
     void start(Loop& loop);
     // Something was stored: look for rows now. Any thread.
     void wake();
+    // Takes nothing up any more. What is under way has kStopGrace to end; then the tier is stopped.
+    // A row whose upload was cut keeps its id and its attempts: the next start takes it up at once.
     void stop();
+    static constexpr Duration kStopGrace = std::chrono::seconds(2);
     // Uploads under way.
     size_t running() const { return running_; }
 
 private:
     Task<> run();
+    Task<> leave(Signal& signal);
     Task<> queue_missing();
     Task<> upload(meta::UploadRow row);
     Task<store::RemoteAnswer> send(meta::UploadRow row);

@@ -82,6 +82,10 @@ Bucket::Bucket(BucketOptions options, client::HttpClient& http, CredentialChain&
     : impl_(new Impl{{within_limits(std::move(options)), http, chain, clock, random}, pool}) {}
 Bucket::~Bucket() = default;
 
+void Bucket::stop() {
+    impl_->service.stop();
+}
+
 const BucketOptions& Bucket::options() const {
     return impl_->service.options;
 }

@@ -130,6 +130,10 @@ public:
     Task<std::optional<std::string>> presigned_get(std::string key, std::chrono::seconds valid,
                                                    TimePoint deadline);
 
+    // What is under way ends as unavailable, and so does whatever is asked later. An upload in
+    // parts is not aborted then: whoever was told its id does that. Any thread.
+    void stop();
+
     const BucketOptions& options() const;
 
 private:

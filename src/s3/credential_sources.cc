@@ -30,6 +30,7 @@ struct Setting {
     CredentialOptions options;
     client::HttpClient& http;
     Pool& pool;
+    Leashes& leashes;
 
     std::string variable(const char* name) const {
         return options.environment ? options.environment(name).value_or("") : "";
@@ -65,13 +66,14 @@ struct Said {
     }
 };
 
-Task<Said> say(client::HttpClient& http, client::Call call, TimePoint deadline) {
+Task<Said> say(const Setting& at, client::Call call, TimePoint deadline) {
     const auto leash = std::make_shared<client::Leash>();
+    const Leashes::Held held(at.leashes, leash);
     const auto sink = std::make_shared<client::TextSink>();
     call.started = [leash](auto handle) { leash->attach(std::move(handle)); };
     call.max_body_bytes = kMaxAnswerBytes;
     const UntilDeadline watch(leash, deadline);
-    const auto reply = co_await http.send(std::move(call), sink);
+    const auto reply = co_await at.http.send(std::move(call), sink);
     Said said{reply.head.status, std::move(sink->text), {}};
     if (reply.end != client::End::complete)
         said.failure = fmt::format("{} ({})", client::end_name(reply.end), reply.detail);
@@ -162,7 +164,7 @@ public:
             "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn={}&RoleSessionName={}&"
             "WebIdentityToken={}",
             percent_encode(role), percent_encode(session), percent_encode(*token));
-        const Said said = co_await say(at->http, std::move(call), deadline);
+        const Said said = co_await say(*at, std::move(call), deadline);
         if (!said.good()) co_return failed(fmt::format("STS: {}{}", said.why(), words_of(said)));
         const auto answer = read_sts(said.text);
         if (!answer) co_return failed("STS: the answer has no credentials");
@@ -217,7 +219,7 @@ public:
             token = *held;
         }
         call.authorization = Secret(token);
-        const Said said = co_await say(at->http, std::move(call), deadline);
+        const Said said = co_await say(*at, std::move(call), deadline);
         if (!said.good()) co_return failed(said.why());
         co_return from_json(said.text);
     }
@@ -244,7 +246,7 @@ public:
             co_return Found{};
         client::Call call = local_call("PUT", at->options.imds_endpoint + "/latest/api/token");
         call.fields = {{"X-aws-ec2-metadata-token-ttl-seconds", "21600"}};
-        const Said token = co_await say(at->http, std::move(call), deadline);
+        const Said token = co_await say(*at, std::move(call), deadline);
         if (!token.good()) co_return failed(fmt::format("no token: {}", token.why()));
         const Said roles = co_await get("", token.text, deadline);
         if (!roles.good()) co_return failed(fmt::format("no role: {}", roles.why()));
@@ -262,7 +264,7 @@ private:
             local_call("GET", fmt::format("{}/latest/meta-data/iam/security-credentials/{}",
                                           at->options.imds_endpoint, what));
         call.fields = {{"X-aws-ec2-metadata-token", std::move(token)}};
-        co_return co_await say(at->http, std::move(call), deadline);
+        co_return co_await say(*at, std::move(call), deadline);
     }
 };
 
@@ -270,8 +272,8 @@ private:
 
 std::vector<std::unique_ptr<CredentialSource>> credential_sources(CredentialOptions options,
                                                                   client::HttpClient& http,
-                                                                  Pool& pool) {
-    const auto setting = std::make_shared<const Setting>(std::move(options), http, pool);
+                                                                  Pool& pool, Leashes& leashes) {
+    const auto setting = std::make_shared<const Setting>(std::move(options), http, pool, leashes);
     std::vector<std::unique_ptr<CredentialSource>> out;
     out.push_back(std::make_unique<FromConfiguration>(setting));
     out.push_back(std::make_unique<FromEnvironment>(setting));

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "s3/credentials.h"
+#include "s3/leashes.h"
 
 namespace weir::s3 {
 
@@ -24,8 +25,9 @@ public:
     virtual Task<Found> ask(TimePoint deadline) = 0;
 };
 
-// In the order in which they are asked.
+// In the order in which they are asked. What they ask is on one of the leashes.
 std::vector<std::unique_ptr<CredentialSource>> credential_sources(CredentialOptions,
-                                                                  client::HttpClient&, Pool&);
+                                                                  client::HttpClient&, Pool&,
+                                                                  Leashes&);
 
 }  // namespace weir::s3

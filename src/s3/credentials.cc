@@ -33,13 +33,16 @@ WallTime when_to_renew(WallTime now, WallTime expires) {
 
 struct CredentialChain::Impl {
     Impl(CredentialOptions options, client::HttpClient& http, Pool& pool, Clock& time, Scope& scope)
-        : sources(credential_sources(std::move(options), http, pool)), clock(time), flight(scope) {}
+        : sources(credential_sources(std::move(options), http, pool, leashes)),
+          clock(time),
+          flight(scope) {}
 
     Task<Held> renew();
     Task<Found> walk(TimePoint deadline, size_t& chosen, std::string& tried);
     Held keep(Credentials, size_t source);
     void note_failure(const std::string&);
 
+    Leashes leashes;
     const std::vector<std::unique_ptr<CredentialSource>> sources;
     Clock& clock;
     Flight<int, Held> flight;
@@ -126,7 +129,7 @@ Held CredentialChain::Impl::keep(Credentials credentials, size_t from) {
 void CredentialChain::Impl::note_failure(const std::string& why) {
     std::lock_guard lock(mutex);
     std::string text = fmt::format("no S3 credentials: {}", why);
-    if (text != failure) log::warn("s3", "{}", text);
+    if (text != failure && !leashes.ended()) log::warn("s3", "{}", text);
     failure = std::move(text);
     failure_until = clock.now() + kFailureStands;
     const WallTime now = clock.wall();
@@ -139,6 +142,10 @@ void CredentialChain::expired(const Credentials& old) {
     const auto& value = impl_->value;
     if (value && value->access_key == old.access_key && value->session_token == old.session_token)
         impl_->refused = true;
+}
+
+void CredentialChain::stop() {
+    impl_->leashes.end();
 }
 
 std::string CredentialChain::source() const {

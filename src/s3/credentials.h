@@ -41,6 +41,8 @@ public:
     Task<std::shared_ptr<const Credentials>> current(TimePoint deadline);
     // The service said ExpiredToken: the next current() renews.
     void expired(const Credentials&);
+    // A renewal that is under way fails, and so does each that comes later. Any thread.
+    void stop();
     // "environment", "imds", ...; "" before the first success.
     std::string source() const;
 

@@ -44,7 +44,7 @@ public:
             scope.spawn(Loop::current(), [this] { return send_parts(); });
         co_await scope.join();
         Result result = failed_ ? *failed_ : co_await complete();
-        if (result.outcome != Outcome::ok) co_await abort();
+        if (result.outcome != Outcome::ok && !service_.stopped()) co_await abort();
         co_return result;
     }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "async/signal.h"
 #include "base/failure.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -70,6 +71,23 @@ std::string describe(const client::ReplyEnd& reply, const std::optional<ErrorAns
                                 : fmt::format("{}: {}", client::end_name(reply.end), reply.detail);
 }
 
+// Between two tries; the leash can end it.
+class Pause : public client::TransferHandle {
+public:
+    explicit Pause(const Signal& over) : over_(over) {}
+    void resume() override {}
+    void cancel() override { over_.fire(); }
+
+private:
+    Firing over_;
+};
+
+Task<> pause_for(Duration time, client::Leash& leash) {
+    Signal over;
+    leash.attach(std::make_shared<Pause>(over));
+    co_await over.wait(Loop::current().now() + time);
+}
+
 Answer failed(Outcome outcome, std::string why) {
     Answer answer;
     answer.outcome = outcome;
@@ -107,6 +125,7 @@ WallTime Service::time() const {
 Task<Answer> Service::ask(Ask asked, TimePoint deadline) {
     Try state;
     state.leash = asked.leash ? asked.leash : std::make_shared<client::Leash>();
+    const Leashes::Held held(leashes_, state.leash);
     if (asked.payload_hash.empty()) asked.payload_hash = sha256_hex(asked.body);
     for (uint32_t tries = 0;;) {
         if (state.leash->cancelled()) co_return failed(Outcome::unavailable, "cancelled");
@@ -127,7 +146,7 @@ Task<Answer> Service::ask(Ask asked, TimePoint deadline) {
         const Duration pause = pause_after(tries, answer.head, random_);
         if (++tries >= options.max_attempts || clock.now() + pause >= deadline) co_return answer;
         log::debug("s3", "{}; once more in {} ms", answer.detail, pause / 1ms);
-        co_await sleep_for(pause);
+        co_await pause_for(pause, *state.leash);
     }
 }
 
@@ -212,6 +231,11 @@ client::Call Service::call_for(const Ask& asked, const Credentials& credentials,
     call.tls = options.tls;
     call.guard.enabled = false;
     return call;
+}
+
+void Service::stop() {
+    leashes_.end();
+    chain_.stop();
 }
 
 // Each of the three once an ask. false: there is nothing new to try with.

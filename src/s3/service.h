@@ -11,6 +11,7 @@
 #include "client/leash.h"
 #include "s3/bucket.h"
 #include "s3/endpoint.h"
+#include "s3/leashes.h"
 #include "s3/metrics.h"
 #include "s3/retry.h"
 
@@ -57,6 +58,9 @@ public:
     Service(BucketOptions, client::HttpClient&, CredentialChain&, Clock&, Random&);
     // Never throws for what S3 or the network do.
     Task<Answer> ask(Ask, TimePoint deadline);
+    // What is under way ends as cancelled, and so does whatever is asked later.
+    void stop();
+    bool stopped() const { return leashes_.ended(); }
     Task<std::optional<std::string>> presigned(std::string key, std::chrono::seconds valid,
                                                TimePoint deadline);
     std::string key(std::string_view inner) const { return full_key(options.prefix, inner); }
@@ -83,6 +87,7 @@ private:
     client::HttpClient& http_;
     CredentialChain& chain_;
     Random& random_;
+    Leashes leashes_;
     std::atomic<int64_t> skew_us_{0};  // S3's clock minus ours
     mutable std::mutex mutex_;
     std::shared_ptr<const Place> place_;

@@ -90,6 +90,10 @@ public:
     virtual Task<std::optional<std::string>> presigned_get(oci::Digest,
                                                            std::chrono::seconds valid) = 0;
 
+    // For the end of the process: what is under way ends as unavailable, and so does whatever is
+    // asked later. An upload in parts keeps its id in S3. Any thread.
+    virtual void stop() = 0;
+
     // For the explicit verbs only. The size as S3 has it.
     virtual Task<RemoteAnswer> head(oci::Digest, uint64_t* size) = 0;
     enum class Kind { blobs, manifests, tags };

@@ -149,6 +149,8 @@ public:
         return bucket_.presigned_get(object_key("blobs", digest), valid, clock_.now() + 1s);
     }
 
+    void stop() override { bucket_.stop(); }
+
     Task<RemoteAnswer> head(oci::Digest digest, uint64_t* size) override {
         const auto result =
             co_await bucket_.head(object_key("blobs", digest), clock_.now() + kVerbTime);

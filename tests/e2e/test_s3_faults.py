@@ -1,9 +1,13 @@
 """Everything that can befall a byte on its way to S3 and back: no client sees it, and what is kept is right."""
 
+import signal
+import time
+
 import pytest
 from support import clients, tiers, wire
 from support.images import MB
 from support.proc import eventually
+from support.s3 import driver
 from test_s3 import layer_of, only_in_s3, path_of, tiered  # noqa: F401 - the fixtures
 
 # From S3. None of them ends by itself: what S3 does not give comes from the upstream.
@@ -78,4 +82,34 @@ def test_a_fault_on_the_way_to_s3(tiered, faults, s3, registry, maker, kind):  #
     tiers.drained(tiered, 60)
     for layer in layers:
         assert clients.sha256_file(s3.path(layer)) == layer.digest
+    assert not s3.left_uploads()
+
+
+# What holds an upload up for good. S3 may take its time to put parts together, so nothing but the end cuts it off there.
+HANGS = {
+    "one-request": {"method": "PUT", "room": "blobs"},
+    "a-part": {"method": "PUT", "target": "partNumber=2"},
+    "the-completion": {"method": "POST", "target": "uploadId="},
+}
+
+
+@pytest.mark.parametrize("what", HANGS)
+def test_an_s3_that_never_answers_an_upload_does_not_hold_the_end_up(new_weir, front, faults, s3, registry, maker, what):
+    repository = f"lab/ends-{what}"
+    sizes = (300_000,) if what == "one-request" else (11 * MB,)
+    layer = registry.push(repository, "v1", maker.single(sizes)).platforms[0].layers[0]
+    weir = new_weir(front, storage=driver(faults), weir={"s3": {"partSize": "5MiB", "singlePutSize": "5MiB"}})
+    faults.rule(HANGS[what], hang=True)
+    wire.pull(weir, f"docker.io/{repository}", "v1")
+    hung = lambda r: r.method == HANGS[what]["method"] and HANGS[what].get("target", layer.digest[7:]) in r.target
+    faults.wait_for(lambda log: any(map(hung, log)), say="the upload")
+    began = time.monotonic()
+    weir.process.send(signal.SIGTERM)
+    assert weir.process.wait(15) == 0
+    assert time.monotonic() - began < 6
+    assert not s3.holds(layer)
+    faults.heal()
+    weir.start()
+    tiers.drained(weir, 20)
+    assert clients.sha256_file(s3.path(layer)) == layer.digest
     assert not s3.left_uploads()

@@ -68,6 +68,7 @@ public:
         }
         co_return store::RemoteAnswer{};
     }
+    void stop() override { silent = true; }
     Task<store::RemoteAnswer> head(oci::Digest digest, uint64_t* size) override {
         ++asked["head"];
         if (silent) co_return silence();

@@ -132,6 +132,18 @@ TEST_F(BucketTest, tries_are_bounded) {
     EXPECT_EQ(http.calls().size(), 4u);
 }
 
+TEST_F(BucketTest, a_stop_ends_the_pause_between_two_tries) {
+    script({error(503, "SlowDown", {{"Retry-After", "5"}})});
+    const auto result = start<HeadResult>([this]() { return bucket().head("k", in(1h)); });
+    settle(1s);
+    ASSERT_FALSE(*result);
+    bucket().stop();
+    settle(0s);
+    ASSERT_TRUE(*result);
+    EXPECT_EQ((*result)->outcome, Outcome::unavailable);
+    EXPECT_EQ(http.calls().size(), 1u);
+}
+
 TEST_F(BucketTest, the_deadline_is_kept_whatever_the_service_does) {
     script({error(503, "SlowDown", {{"Retry-After", "5"}})});
     TimePoint before = clock.now();

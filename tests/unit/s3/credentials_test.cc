@@ -83,6 +83,18 @@ protected:
     int given = 0;
 };
 
+TEST_F(ChainTest, a_stop_ends_a_renewal_that_hangs) {
+    slow = test::kForever;
+    life = 1h;
+    const auto got = start<std::string>([this]() { return ask(6h); });
+    settle(0s);
+    ASSERT_FALSE(*got);
+    chain().stop();
+    settle(0s);
+    ASSERT_TRUE(*got);
+    EXPECT_TRUE((*got)->starts_with("unauthorized")) << **got;
+}
+
 TEST_F(ChainTest, the_configuration_comes_first) {
     options.configured = Credentials{"CONFIG", Secret("s"), {}, Credentials::kNoExpiry};
     variables = {{"AWS_ACCESS_KEY_ID", "ENV"}, {"AWS_SECRET_ACCESS_KEY", "s"}};

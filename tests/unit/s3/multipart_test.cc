@@ -195,6 +195,27 @@ TEST_F(MultipartTest, a_completion_that_was_lost_before_it_was_done_is_a_failure
     EXPECT_EQ(put(text).outcome, Outcome::unavailable);
 }
 
+TEST_F(MultipartTest, a_stop_ends_a_completion_that_is_never_answered_and_aborts_nothing) {
+    completes = [] {
+        auto hangs = answer(200);
+        hangs.delay = kForever;
+        return hangs;
+    };
+    const auto result = start<Result>([this]() {
+        return bucket().put("k", std::make_shared<TextFile>(text), text.size(), "", {}, in(6h));
+    });
+    settle(1s);
+    ASSERT_FALSE(*result);
+    bucket().stop();
+    settle(0s);
+    ASSERT_TRUE(*result);
+    EXPECT_EQ((*result)->outcome, Outcome::unavailable);
+    EXPECT_EQ(aborted, 0);
+    const size_t calls = http.calls().size();
+    EXPECT_EQ(put(text).outcome, Outcome::unavailable);
+    EXPECT_EQ(http.calls().size(), calls) << "nothing is begun after a stop";
+}
+
 TEST_F(MultipartTest, no_part_goes_before_the_id_is_written_down) {
     const auto file = std::make_shared<TextFile>(text);
     size_t parts_before = 1;

@@ -144,6 +144,14 @@ TEST_P(RemoteContract, what_is_not_there_is_absent) {
     EXPECT_TRUE(remote.usable());
 }
 
+TEST_P(RemoteContract, after_a_stop_everything_ends_as_unavailable) {
+    ASSERT_EQ(put("0123456789"), RemoteEnd::ok);
+    remote.stop();
+    EXPECT_EQ(put("abc"), RemoteEnd::unavailable);
+    EXPECT_EQ(get(digest_of("0123456789")), RemoteEnd::unavailable);
+    EXPECT_TRUE(sink->text.empty());
+}
+
 TEST_P(RemoteContract, manifests_and_tags_come_back_with_all_they_had) {
     const auto digest = digest_of("{}");
     ask<RemoteAnswer>([&] { return remote.put_manifest(digest, "type/x", "{}"); });
