@@ -22,6 +22,9 @@ std::string_view pair_key(std::string_view repository, std::string_view rest);
 
 // Values that were read from the database, or written to it, when removals() was `as_of`: taken
 // before the call, so that a removal meanwhile leaves nothing wrong behind.
+//
+// What counts no more goes when it is asked for, or else by drop_stale(). It lies behind all that
+// counts: nothing stale is put in or used, which is decided with the entry's lock held.
 template <class Key, class Value, class Hash = LruHash<Key>>
 class Believed {
 public:
@@ -29,22 +32,28 @@ public:
 
     template <class K>
     std::optional<Value> get(const K& key) {
-        auto entry = lru_.get(key);
-        if (!entry || entry->as_of != metadata_.removals()) return std::nullopt;
+        auto entry = lru_.get_if(key, [this](const Entry& e) { return counts(e); });
+        if (!entry) return std::nullopt;
         return std::move(entry->value);
     }
     void put(const Key& key, Value value, uint64_t as_of, uint64_t weight = 1) {
-        if (as_of == metadata_.removals()) lru_.put(key, {std::move(value), as_of}, weight);
+        lru_.put_when(key, {std::move(value), as_of}, weight,
+                      [&](const Entry*) { return as_of == metadata_.removals(); });
     }
-    // Lru::put_if(); what counts no more is as if it weren't there.
+    // Unless somebody has put another value meanwhile: only if what counts satisfies `as_seen`, or
+    // nothing does.
     template <class F>
     void put_if(const Key& key, Value value, uint64_t as_of, F as_seen) {
-        if (as_of != metadata_.removals()) return;
-        lru_.put_if(key, {std::move(value), as_of}, [&](const Entry& entry) {
-            return entry.as_of != as_of || as_seen(entry.value);
+        lru_.put_when(key, {std::move(value), as_of}, 1, [&](const Entry* now) {
+            if (as_of != metadata_.removals()) return false;
+            return !now || now->as_of != as_of || as_seen(now->value);
         });
     }
     void erase(const Key& key) { lru_.erase(key); }
+    // Not on a loop: it destroys as many as there are.
+    void drop_stale() {
+        lru_.drop_oldest([this](const Entry& entry) { return !counts(entry); });
+    }
     uint64_t weight() const { return lru_.weight(); }
 
 private:
@@ -52,6 +61,7 @@ private:
         Value value;
         uint64_t as_of;
     };
+    bool counts(const Entry& entry) const { return entry.as_of == metadata_.removals(); }
     Lru<Key, Entry, Hash> lru_;
     const meta::Metadata& metadata_;
 };

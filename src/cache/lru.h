@@ -37,21 +37,44 @@ public:
         return at->second->value;
     }
 
+    // Only what satisfies `counts`; anything else that is there goes.
+    template <class K, class F>
+    std::optional<Value> get_if(const K& key, F counts) {
+        Shard& shard = shard_of(key);
+        std::lock_guard lock(shard.mutex);
+        auto at = shard.map.find(key);
+        if (at == shard.map.end()) return std::nullopt;
+        if (!counts(std::as_const(at->second->value))) {
+            drop(shard, key);
+            return std::nullopt;
+        }
+        shard.order.splice(shard.order.begin(), shard.order, at->second);
+        return at->second->value;
+    }
+
     void put(const Key& key, Value value, uint64_t weight = 1) {
         Shard& shard = shard_of(key);
         std::lock_guard lock(shard.mutex);
         put_locked(shard, key, std::move(value), weight);
     }
 
-    // Unless somebody has put another value meanwhile: only if what is there satisfies `as_seen`
-    // (or nothing is there).
+    // If `wanted` says so of what is there now (null: nothing), which stays until it is replaced.
     template <class F>
-    void put_if(const Key& key, Value value, F as_seen, uint64_t weight = 1) {
+    void put_when(const Key& key, Value value, uint64_t weight, F wanted) {
         Shard& shard = shard_of(key);
         std::lock_guard lock(shard.mutex);
         const auto at = shard.map.find(key);
-        if (at != shard.map.end() && !as_seen(std::as_const(at->second->value))) return;
-        put_locked(shard, key, std::move(value), weight);
+        const Value* now = at == shard.map.end() ? nullptr : &at->second->value;
+        if (wanted(now)) put_locked(shard, key, std::move(value), weight);
+    }
+
+    // From the one that was used longest ago on, as long as they satisfy `gone`. Each lock is held
+    // for kStep of them at most, and none while they are destroyed.
+    template <class F>
+    void drop_oldest(F gone) {
+        for (Shard& shard : shards_)
+            while (drop_step(shard, gone)) {
+            }
     }
 
     void erase(const Key& key) {
@@ -71,6 +94,7 @@ public:
 
 private:
     static constexpr size_t kShards = 16;
+    static constexpr size_t kStep = 64;
     struct Node {
         Key key;
         Value value;
@@ -96,13 +120,27 @@ private:
         shard.weight += weight;
         while (shard.weight > shard_limit_) drop(shard, shard.order.back().key);
     }
-    void drop(Shard& shard, const Key& key) {
+    template <class K>
+    void drop(Shard& shard, const K& key) {
         auto at = shard.map.find(key);
         if (at == shard.map.end()) return;
         auto node = at->second;
         shard.weight -= node->weight;
         shard.map.erase(at);
         shard.order.erase(node);
+    }
+
+    // Whether there may be more.
+    template <class F>
+    bool drop_step(Shard& shard, F& gone) {
+        std::list<Node> dropped;
+        std::lock_guard lock(shard.mutex);
+        while (dropped.size() < kStep && !shard.order.empty() && gone(shard.order.back().value)) {
+            shard.weight -= shard.order.back().weight;
+            shard.map.erase(shard.order.back().key);
+            dropped.splice(dropped.begin(), shard.order, std::prev(shard.order.end()));
+        }
+        return dropped.size() == kStep;
     }
 
     uint64_t shard_limit_;

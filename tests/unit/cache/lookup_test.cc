@@ -30,12 +30,31 @@ TEST(Lru, a_value_that_is_too_heavy_is_not_kept_and_replaces_nothing_wrong) {
 
 TEST(Lru, a_value_is_put_only_where_what_was_seen_still_is) {
     Lru<std::string, int> lru(160);
-    lru.put_if("a", 1, [](int) { return false; });
+    lru.put_when("a", 1, 1, [](const int* now) { return now == nullptr; });
     EXPECT_EQ(lru.get(std::string_view("a")), 1) << "nothing was there";
-    lru.put_if("a", 2, [](int now) { return now == 7; });
+    lru.put_when("a", 2, 1, [](const int* now) { return *now == 7; });
     EXPECT_EQ(lru.get(std::string_view("a")), 1);
-    lru.put_if("a", 3, [](int now) { return now == 1; });
+    lru.put_when("a", 3, 1, [](const int* now) { return *now == 1; });
     EXPECT_EQ(lru.get(std::string_view("a")), 3);
+}
+
+TEST(Lru, drops_from_the_oldest_on_up_to_the_first_that_stays) {
+    Lru<std::string, int> lru(160'000);
+    for (int i = 0; i < 10'000; ++i) lru.put("key" + std::to_string(i), i);
+    lru.get("key0");
+    lru.drop_oldest([](int value) { return value < 9'000; });
+    EXPECT_EQ(lru.weight(), 1'001u);
+    EXPECT_EQ(lru.get("key0"), 0) << "it was used last";
+    EXPECT_FALSE(lru.get("key8999"));
+    EXPECT_EQ(lru.get("key9000"), 9'000);
+}
+
+TEST(Lru, what_does_not_count_is_dropped_when_it_is_asked_for) {
+    Lru<std::string, int> lru(160);
+    lru.put("a", 1);
+    EXPECT_EQ(lru.get_if("a", [](int now) { return now == 1; }), 1);
+    EXPECT_FALSE(lru.get_if("a", [](int now) { return now == 2; }));
+    EXPECT_EQ(lru.weight(), 0u);
 }
 
 class BelievedTest : public testing::Test {
@@ -74,6 +93,19 @@ TEST_F(BelievedTest, a_value_that_counts_no_more_stands_in_nobodys_way) {
     EXPECT_EQ(believed.get("a"), 2);
     believed.put_if("a", 3, db->removals(), [](int) { return false; });
     EXPECT_EQ(believed.get("a"), 2);
+}
+
+TEST_F(BelievedTest, what_counts_no_more_can_be_let_go_of_without_being_asked_for) {
+    Believed<std::string, std::shared_ptr<int>> kept{16'000, *db};
+    const auto old = std::make_shared<int>(1), fresh = std::make_shared<int>(2);
+    for (int i = 0; i < 1'000; ++i) kept.put("old" + std::to_string(i), old, db->removals());
+    remove_something();
+    for (int i = 0; i < 1'000; ++i) kept.put("new" + std::to_string(i), fresh, db->removals());
+    EXPECT_FALSE(kept.get("old0"));
+    kept.drop_stale();
+    EXPECT_EQ(old.use_count(), 1);
+    EXPECT_EQ(fresh.use_count(), 1'001);
+    EXPECT_EQ(kept.weight(), 1'000u);
 }
 
 TEST(Negatives, are_believed_for_their_time) {
