@@ -96,6 +96,12 @@ void Blobs::forget(const oci::Digest& digest) {
     files_.erase(digest);
 }
 
+void Blobs::forget_removed() {
+    files_.drop_stale();
+    index_.drop_stale();
+    links_.drop_stale();
+}
+
 std::string Blobs::negative_key(const Target& target, const oci::Digest& digest) const {
     return std::string(pair_key(target.repository, sum_text(digest)));
 }

@@ -26,6 +26,9 @@ public:
     void linked(std::string_view repository, const oci::Digest&, uint64_t as_of);
     // Evicted or found broken.
     void forget(const oci::Digest&);
+    // Lets go of what counts no more since something was removed, so of files that another process
+    // erased: they take room on the disk until they are closed. Not on a loop.
+    void forget_removed();
     // Somebody reads the stored file of this blob now.
     bool in_use(const oci::Digest&) const;
 

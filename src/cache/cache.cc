@@ -1,5 +1,7 @@
 #include "cache/cache.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "cache/blobs.h"
 #include "cache/collector.h"
@@ -9,6 +11,11 @@
 #include "cache/uploader.h"
 
 namespace weir::cache {
+
+namespace {
+// What was removed is let go of so soon.
+constexpr Duration kLookInterval = std::chrono::seconds(1);
+}  // namespace
 
 struct Cache::Impl {
     Impl(Options o, LoopGroup* l, meta::Metadata& m, store::Store& s, store::Space& sp, Pool& p,
@@ -24,29 +31,49 @@ struct Cache::Impl {
           space(sp),
           clock(c),
           random(r) {
-        if (loops) scope.spawn((*loops)[0], [this] { return flush_touches(); });
+        if (loops) scope.spawn((*loops)[0], [this] { return keep_up(); });
+    }
+
+    // What nobody waits for.
+    Task<> keep_up() {
+        Signal signal;
+        {
+            std::lock_guard lock(mutex);
+            keeper.emplace(signal);
+        }
+        Loop& loop = Loop::current();
+        TimePoint flush_at = loop.now() + options.touch_interval;
+        while (!stopping) {
+            co_await signal.wait(std::min(flush_at, loop.now() + kLookInterval));
+            co_await forget_removed();
+            if (loop.now() < flush_at && !stopping) continue;
+            co_await flush_touches();
+            flush_at = loop.now() + options.touch_interval;
+        }
+        std::lock_guard lock(mutex);
+        keeper.reset();
+    }
+
+    Task<> forget_removed() {
+        const uint64_t removals = metadata.removals();
+        if (removals == removals_seen) co_return;
+        removals_seen = removals;
+        co_await pool.run([this] {
+            blobs.forget_removed();
+            manifests.forget_removed();
+        });
     }
 
     // Access times go to the database in batches; a crash loses the last interval, which only blurs
     // the order of eviction.
     Task<> flush_touches() {
-        Signal signal;
-        {
-            std::lock_guard lock(mutex);
-            flusher.emplace(signal);
+        auto touches = blobs.touches().take();
+        if (touches.empty()) co_return;
+        try {
+            co_await pool.run([this, &touches] { metadata.touch(touches); });
+        } catch (const Failure& failure) {
+            log::warn("cache", "access times could not be written: {}", failure.what());
         }
-        while (!stopping) {
-            co_await signal.wait(Loop::current().now() + options.touch_interval);
-            auto touches = blobs.touches().take();
-            if (touches.empty()) continue;
-            try {
-                co_await pool.run([this, &touches] { metadata.touch(touches); });
-            } catch (const Failure& failure) {
-                log::warn("cache", "access times could not be written: {}", failure.what());
-            }
-        }
-        std::lock_guard lock(mutex);
-        flusher.reset();
     }
 
     const Options options;
@@ -67,7 +94,8 @@ struct Cache::Impl {
     std::unique_ptr<Collector> collector;
     std::atomic<bool> stopping{false};
     std::mutex mutex;
-    std::optional<Firing> flusher;  // guarded by the mutex
+    std::optional<Firing> keeper;  // guarded by the mutex
+    uint64_t removals_seen = metadata.removals();
 };
 
 Cache::Cache(Options options, LoopGroup* loops, meta::Metadata& metadata, store::Store& store,
@@ -124,7 +152,7 @@ Task<> Cache::stop() {
     impl_->stopping = true;
     {
         std::lock_guard lock(impl_->mutex);
-        if (impl_->flusher) impl_->flusher->fire();
+        if (impl_->keeper) impl_->keeper->fire();
     }
     co_await impl_->scope.join();
 }

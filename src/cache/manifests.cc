@@ -112,6 +112,12 @@ Manifests::Manifests(const Options& options, meta::Metadata& metadata, Pool& poo
       negatives_(options.negative_entries, clock),
       flights_(scope) {}
 
+void Manifests::forget_removed() {
+    memory_.drop_stale();
+    tags_.drop_stale();
+    links_.drop_stale();
+}
+
 // ---- memory
 
 void Manifests::remember(const ManifestPtr& manifest, uint64_t as_of) {

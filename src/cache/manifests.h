@@ -23,6 +23,8 @@ public:
     std::optional<ManifestView> manifest_now(const TargetPtr&, std::string_view reference);
     Task<ManifestView> manifest(TargetPtr, oci::Reference, bool head);
     uint64_t memory_bytes() const { return memory_.weight(); }
+    // Lets go of what counts no more since something was removed. Not on a loop.
+    void forget_removed();
 
 private:
     using ManifestPtr = std::shared_ptr<const Manifest>;

@@ -1,5 +1,7 @@
 """Verbs beside a running server: it learns what they stored and removed, without a restart."""
 
+import contextlib
+import os
 import re
 
 import pytest
@@ -38,6 +40,17 @@ def used(weir):
     return int(float(re.search(r"^weir_disk_used_bytes (\S+)$", page, re.MULTILINE).group(1)))
 
 
+def erased_but_open(weir):
+    """Files of blobs that are gone from the disk's folders and that the server still holds."""
+    found = []
+    for number in os.listdir(f"/proc/{weir.pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            path = os.readlink(f"/proc/{weir.pid}/fd/{number}")
+            if "/blobs/" in path and path.endswith(" (deleted)"):
+                found.append(path)
+    return found
+
+
 def counted(weir):
     eventually(lambda: used(weir) == tiers.disk_bytes(weir), 10,
                lambda: f"{used(weir)} bytes counted, {tiers.disk_bytes(weir)} there")
@@ -53,6 +66,15 @@ def test_what_gc_takes_counts_as_used_no_more(pulled):
     tiers.settled(weir)
     counted(weir)
     assert used(weir) == before
+
+
+def test_the_room_of_what_gc_takes_is_free_though_the_server_had_it_open(pulled):
+    """An erased file takes its room until it is closed, and nobody asks the server for that blob again."""
+    weir, images = pulled
+    for layer in images["v2"].platforms[0].layers:
+        wire.fetch(weir, f"/v2/docker.io/lab/beside/blobs/{layer.digest}")
+    tiers.verb(weir, "gc")
+    eventually(lambda: not erased_but_open(weir), 10, lambda: f"the end of {erased_but_open(weir)}")
 
 
 def test_what_scrub_drops_and_what_it_repairs_is_counted(pulled):
