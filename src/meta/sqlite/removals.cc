@@ -8,12 +8,16 @@
 #include <system_error>
 
 #include "base/log.h"
+#include "base/random.h"
 
 namespace weir::meta {
 namespace {
 
-// The file's bytes are there before they are mapped: a hole that the disk has no room for would be
-// a signal when it is written.
+// A raise is a step of chance: two processes may read the same number and raise it at once, and
+// both have to be noticed.
+constexpr uint64_t kMaxStep = 1ull << 32;
+
+// The file's bytes are there before they are mapped: beyond its end there is nothing to read.
 bool filled(int file) {
     const uint64_t zero = 0;
     const off_t size = lseek(file, 0, SEEK_END);
@@ -21,26 +25,55 @@ bool filled(int file) {
     return size >= 0 && pwrite(file, &zero, sizeof zero, 0) == sizeof zero;
 }
 
+// An access to mapped memory has no error but SIGBUS, which comes where the page has to be brought
+// in from a disk that fails, or made writable on a file system that has turned read-only. So the
+// page is mapped for reading only and locked in memory: then no access ever asks the disk.
+// Somebody who cuts the file short under a running weir is the only one left who can end it.
+const void* map_locked(int file, size_t bytes) {
+    void* mapped = mmap(nullptr, bytes, PROT_READ, MAP_SHARED, file, 0);
+    if (mapped == MAP_FAILED) return nullptr;
+    if (mlock(mapped, bytes) == 0) return mapped;
+    munmap(mapped, bytes);
+    return nullptr;
+}
+
 }  // namespace
 
 Removals::Removals(const std::string& path) {
     if (path.empty()) return;
-    const int file = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    void* mapped = MAP_FAILED;
-    if (file >= 0 && filled(file))
-        mapped = mmap(nullptr, sizeof(Number), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    const int error = errno;
-    if (file >= 0) close(file);
-    if (mapped == MAP_FAILED) {
+    file_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (file_ < 0 || !filled(file_)) {
         log::warn("meta", "{}: {}; what another process removes is noticed later", path,
-                  std::generic_category().message(error));
+                  std::generic_category().message(errno));
+        if (file_ >= 0) close(file_);
+        file_ = -1;
         return;
     }
-    number_ = static_cast<Number*>(mapped);
+    // Where no memory may be locked, each look is a system call (0.14 us), which can fail in peace.
+    mapped_ = static_cast<const Number*>(map_locked(file_, sizeof(Number)));
 }
 
 Removals::~Removals() {
-    if (number_ != &own_) munmap(number_, sizeof(Number));
+    if (mapped_) munmap(const_cast<Number*>(mapped_), sizeof(Number));
+    if (file_ >= 0) close(file_);
+}
+
+// Where the disk gives none, what it gave last: the memory goes on serving what it knows.
+uint64_t Removals::read() const noexcept {
+    uint64_t now = 0;
+    if (file_ >= 0 && pread(file_, &now, sizeof now, 0) == sizeof now) read_last_ = now;
+    return read_last_;
+}
+
+// By a write, not through the mapping: it fails with an error, and then this process knows, and the
+// others notice later.
+void Removals::raise() noexcept {
+    own_.fetch_add(1, std::memory_order_acq_rel);
+    if (file_ < 0) return;
+    const uint64_t next = shared() + 1 + system_random().below(kMaxStep);
+    if (pwrite(file_, &next, sizeof next, 0) != sizeof next)
+        log::warn("meta", "other processes notice later what was removed: {}",
+                  std::generic_category().message(errno));
 }
 
 }  // namespace weir::meta

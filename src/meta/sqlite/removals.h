@@ -1,7 +1,9 @@
 // meta/sqlite/removals.h: a number that every process on a database sees the moment it grows.
 //
-// It lies in a small file beside the database, mapped by each. Where that can't be had, the number
-// is of this process alone; Database::seen_others() still tells what others did, only later.
+// It lies in a small file beside the database, which each maps to read it: a request asks for it
+// several times. The disk under it may fail at any time, and neither number() nor raise() may end
+// the process for that (see removals.cc). Where the file can't be had, the number is of this
+// process alone; Database::seen_others() still tells what others did, only later.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -18,16 +20,23 @@ public:
     Removals(const Removals&) = delete;
     Removals& operator=(const Removals&) = delete;
 
-    uint64_t number() const noexcept { return number_->load(std::memory_order_acquire); }
-    void raise() noexcept { number_->fetch_add(1, std::memory_order_acq_rel); }
+    uint64_t number() const noexcept { return own_.load(std::memory_order_acquire) + shared(); }
+    void raise() noexcept;
 
 private:
     using Number = std::atomic<uint64_t>;
     // Only then is it one number for several processes.
     static_assert(Number::is_always_lock_free && sizeof(Number) == sizeof(uint64_t));
 
-    Number own_{0};
-    Number* number_ = &own_;
+    uint64_t shared() const noexcept {
+        return mapped_ ? mapped_->load(std::memory_order_acquire) : read();
+    }
+    uint64_t read() const noexcept;
+
+    Number own_{0};  // raised by this process
+    int file_ = -1;
+    const Number* mapped_ = nullptr;
+    mutable Number read_last_{0};
 };
 
 }  // namespace weir::meta

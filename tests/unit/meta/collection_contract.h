@@ -353,8 +353,8 @@ TEST_P(CollectionContract, what_is_done_in_a_rehearsal_is_forgotten_with_it) {
                            tiers.doomed, tiers.uploads,   tiers.s3_blobs,     tiers.disk_bytes};
     };
     const auto before = everything(*db);
-    const uint64_t removals = db->removals();
     for (int round = 0; round < 2; ++round) {
+        const uint64_t removals = db->removals();
         const auto copy = db->rehearsal();
         EXPECT_EQ(everything(*copy), before);
         EXPECT_TRUE(copy->remove_tag_if(kRepository, "t", digest_of(11)));
@@ -364,14 +364,15 @@ TEST_P(CollectionContract, what_is_done_in_a_rehearsal_is_forgotten_with_it) {
         std::optional<oci::Digest> next;
         EXPECT_EQ(copy->sweep_blobs(std::nullopt, at(1'000'000), 10, &next).size(), 1u);
         EXPECT_EQ(copy->tier_usage().doomed, 2u);
+        EXPECT_EQ(db->removals(), removals);
         // Beside it the real one goes on.
         db->put_tag(kRepository, "u", {digest_of(11), at(1), ""});
         EXPECT_FALSE(copy->find_tag(kRepository, "u"));
         EXPECT_TRUE(db->remove_tag(kRepository, "u"));
+        EXPECT_GT(db->removals(), removals);
         upload_all();
     }
     EXPECT_EQ(everything(*db), before);
-    EXPECT_EQ(db->removals(), removals + 2) << "of the tag u, twice";
 }
 
 TEST_P(CollectionContract, empty_repositories_go_with_their_lists) {

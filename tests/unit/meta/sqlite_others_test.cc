@@ -2,7 +2,15 @@
 // removed on the disk, when asked.
 #include <gtest/gtest.h>
 
+#include <linux/capability.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <thread>
 
 #include "meta/sqlite/connection.h"
 #include "meta/sqlite/sqlite_metadata.h"
@@ -11,6 +19,37 @@
 
 namespace weir::meta {
 namespace {
+
+// What /proc says of where the calling process has mapped this file; "" where it has not.
+std::string mapping_of(const std::string& path) {
+    std::ifstream maps("/proc/self/smaps");
+    std::string found;
+    bool inside = false;
+    for (std::string line; std::getline(maps, line);) {
+        const bool begins = line.find("-") < line.find(" ");
+        if (begins) inside = line.ends_with(path);
+        if (inside) found += line + "\n";
+    }
+    return found;
+}
+
+// On a thread that may lock no memory.
+template <class F>
+void without_locked_memory(F f) {
+    std::thread([&] {
+        rlimit before{};
+        ASSERT_EQ(getrlimit(RLIMIT_MEMLOCK, &before), 0);
+        __user_cap_header_struct head{_LINUX_CAPABILITY_VERSION_3, 0};
+        __user_cap_data_struct data[2]{};
+        ASSERT_EQ(syscall(SYS_capget, &head, data), 0);
+        data[0].effective &= ~(1u << CAP_IPC_LOCK);
+        ASSERT_EQ(syscall(SYS_capset, &head, data), 0);
+        const rlimit none{0, before.rlim_max};
+        ASSERT_EQ(setrlimit(RLIMIT_MEMLOCK, &none), 0);
+        f();
+        EXPECT_EQ(setrlimit(RLIMIT_MEMLOCK, &before), 0);
+    }).join();
+}
 
 class Others : public testing::Test {
 protected:
@@ -63,6 +102,32 @@ TEST_F(Others, a_transaction_that_failed_counts_for_nobody) {
     BlobRow impossible = blob_row(2, 2, UINT64_MAX);
     EXPECT_ANY_THROW(server->put_blob(impossible, "a"));
     EXPECT_EQ(server->disk_bytes_by_others(), 1000);
+}
+
+TEST_F(Others, no_access_to_the_number_can_bring_a_signal_from_a_failing_disk) {
+    const std::string mapping = mapping_of(path + "-removals");
+    EXPECT_NE(mapping.find(" r--s "), std::string::npos) << mapping;
+    EXPECT_EQ(mapping.find(" rw-s "), std::string::npos) << mapping;
+    std::istringstream lines(mapping);
+    for (std::string line; std::getline(lines, line);) {
+        if (!line.starts_with("VmFlags:")) continue;
+        EXPECT_NE(line.find(" lo "), std::string::npos) << "locked: " << line;
+    }
+}
+
+TEST(OthersAlone, where_no_memory_may_be_locked_the_number_is_read_each_time) {
+    TemporaryDirectory directory;
+    const std::string path = directory / "meta.db";
+    std::unique_ptr<Engine> server, verb;
+    without_locked_memory([&] {
+        server = open_sqlite({path});
+        verb = open_sqlite({path});
+    });
+    EXPECT_EQ(mapping_of(path + "-removals"), "");
+    server->put_tag("a", "t", {digest_of(1), at(1), ""});
+    const uint64_t before = server->removals();
+    EXPECT_TRUE(verb->remove_tag("a", "t"));
+    EXPECT_GT(server->removals(), before);
 }
 
 TEST(OthersAlone, a_number_that_cannot_be_shared_counts_for_this_process) {
