@@ -211,17 +211,16 @@ Task<> Collector::collect_untagged(Pass& pass, std::string repository,
         });
         const auto goes = policy ? untagged_to_remove(*policy, untagged, pass.now) : untagged;
         std::vector<oci::Digest> digests;
-        for (const auto& manifest : goes) {
-            ++pass.report.untagged;
+        for (const auto& manifest : goes) digests.push_back(manifest.digest);
+        const auto gone = co_await pool_.run([&pass, repository, before, digests] {
+            return pass.upkeep->unlink(repository, before, digests);
+        });
+        pass.report.untagged += gone.size();
+        for (const auto& digest : gone)
             pass.say(
                 fmt::format("manifest {}@{}: no tag or index there names it, and it was not "
                             "pulled for {}",
-                            repository, manifest.digest.text(), duration_text(age)));
-            digests.push_back(manifest.digest);
-        }
-        if (!digests.empty())
-            co_await pool_.run(
-                [&pass, repository, digests] { pass.upkeep->unlink(repository, digests); });
+                            repository, digest.text(), duration_text(age)));
         if (untagged.size() < kManifestPage) co_return;
         after = untagged.back().digest;
         co_await sleep_for(kPause);
@@ -236,11 +235,13 @@ Task<> Collector::collect_links(Pass& pass, std::string repository) {
             return pass.upkeep->loose_links(repository, before, kManifestPage);
         });
         if (loose.empty()) co_return;
-        for (const auto& digest : loose)
+        const auto gone = co_await pool_.run([&pass, repository, before, loose] {
+            return pass.upkeep->unlink(repository, before, loose);
+        });
+        pass.report.links += gone.size();
+        for (const auto& digest : gone)
             pass.say(
                 fmt::format("link {}@{}: no manifest there names it", repository, digest.text()));
-        pass.report.links += loose.size();
-        co_await pool_.run([&pass, repository, loose] { pass.upkeep->unlink(repository, loose); });
         if (loose.size() < kManifestPage) co_return;
         co_await sleep_for(kPause);
     }

@@ -178,7 +178,11 @@ public:
     // and no blob that was accessed since or is just being filled.
     virtual std::vector<oci::Digest> loose_links(std::string_view repository,
                                                  WallTime accessed_before, size_t limit) = 0;
-    virtual void unlink(std::string_view repository, std::span<const oci::Digest>) = 0;
+    // Of these the links that untagged() or loose_links() would still give: a tag may have come to
+    // point at one since they did, a manifest to name it, somebody to pull it. Returns those that
+    // went.
+    virtual std::vector<oci::Digest> unlink(std::string_view repository, WallTime accessed_before,
+                                            std::span<const oci::Digest>) = 0;
     // Deletes manifests that no repository links, and returns them. Those in S3 become doomed rows.
     virtual std::vector<oci::Digest> sweep_manifests(WallTime accessed_before, size_t limit) = 0;
     // Takes blobs that no repository links, after `after` in digest order, at most `limit` looked

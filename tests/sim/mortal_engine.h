@@ -147,8 +147,9 @@ public:
                                          size_t limit) override {
         return read().loose_links(repository, accessed_before, limit);
     }
-    void unlink(std::string_view repository, std::span<const oci::Digest> digests) override {
-        write().unlink(repository, digests);
+    std::vector<oci::Digest> unlink(std::string_view repository, WallTime accessed_before,
+                                    std::span<const oci::Digest> digests) override {
+        return write().unlink(repository, accessed_before, digests);
     }
     uint64_t removals() const noexcept override { return real_.removals(); }
     int64_t disk_bytes_by_others() override { return read().disk_bytes_by_others(); }

@@ -32,6 +32,21 @@ Looked look_for_unlinked(Connection& c, const std::string& from, WallTime access
     return looked;
 }
 
+// The same rules as untagged() and loose_links() have, for one digest; by what names it, which is
+// little but for a layer that many share.
+constexpr const char* kUnlink =
+    "DELETE FROM links WHERE repository = ?1 AND digest = ?2 "
+    "AND NOT EXISTS (SELECT 1 FROM refs AS f CROSS JOIN manifests AS m ON m.id = f.manifest "
+    "CROSS JOIN links AS l ON l.repository = ?1 AND l.digest = m.digest WHERE f.digest = ?2) "
+    "AND CASE WHEN EXISTS (SELECT 1 FROM manifests WHERE digest = ?2) "
+    "THEN NOT EXISTS (SELECT 1 FROM tags AS t WHERE t.digest = ?2 AND t.repository = ?1) "
+    "AND NOT EXISTS (SELECT 1 FROM manifests AS m WHERE m.digest = ?2 AND (m.accessed >= ?3 "
+    "OR (m.subject IS NOT NULL AND EXISTS (SELECT 1 FROM manifests AS s "
+    "WHERE s.digest = m.subject) AND EXISTS (SELECT 1 FROM links AS s "
+    "WHERE s.repository = ?1 AND s.digest = m.subject)))) "
+    "ELSE NOT EXISTS (SELECT 1 FROM blobs AS b WHERE b.digest = ?2 AND b.accessed >= ?3) "
+    "AND NOT EXISTS (SELECT 1 FROM staging AS s WHERE s.digest = ?2) END";
+
 // The key behind that of `after`: digests of an algorithm are of one length.
 std::string first_key(const std::optional<oci::Digest>& after) {
     return after ? digest_key(*after) + '\0' : std::string();
@@ -142,20 +157,22 @@ std::vector<oci::Digest> SqliteEngine::loose_links(std::string_view repository,
     });
 }
 
-void SqliteEngine::unlink(std::string_view repository, std::span<const oci::Digest> digests) {
-    if (digests.empty()) return;
-    const uint64_t gone = database_.write([&](Connection& c) {
-        uint64_t count = 0;
+std::vector<oci::Digest> SqliteEngine::unlink(std::string_view repository, WallTime accessed_before,
+                                              std::span<const oci::Digest> digests) {
+    if (digests.empty()) return {};
+    auto gone = database_.write([&](Connection& c) {
+        std::vector<oci::Digest> unlinked;
         const auto id = find_repository(c, repository);
-        if (!id) return count;
+        if (!id) return unlinked;
         for (const auto& digest : digests)
-            count += Query(c, "DELETE FROM links WHERE repository = ? AND digest = ?", *id, digest)
-                         .run();
-        return count;
+            if (Query(c, kUnlink, *id, digest, accessed_before).run() != 0)
+                unlinked.push_back(digest);
+        return unlinked;
     });
-    if (gone == 0) return;
-    if (pins_.keeps(repository)) pins_.forget(digests);
+    if (gone.empty()) return gone;
+    if (pins_.keeps(repository)) pins_.forget(gone);
     removals_.raise();
+    return gone;
 }
 
 std::vector<oci::Digest> SqliteEngine::sweep_manifests(WallTime accessed_before, size_t limit) {

@@ -88,7 +88,8 @@ public:
                                        size_t limit, std::optional<oci::Digest> after) override;
     std::vector<oci::Digest> loose_links(std::string_view repository, WallTime accessed_before,
                                          size_t limit) override;
-    void unlink(std::string_view repository, std::span<const oci::Digest>) override;
+    std::vector<oci::Digest> unlink(std::string_view repository, WallTime accessed_before,
+                                    std::span<const oci::Digest>) override;
     std::vector<oci::Digest> sweep_manifests(WallTime accessed_before, size_t limit) override;
     std::vector<Doomed> sweep_blobs(std::optional<oci::Digest> after, WallTime accessed_before,
                                     size_t limit, std::optional<oci::Digest>* next) override;

@@ -16,8 +16,8 @@ protected:
                  const std::vector<oci::Digest>& blobs) {
         const WallTime later = clock.wall() + std::chrono::hours(1);
         ASSERT_TRUE(db().remove_tag_if(kLocal, tag, manifest));
-        db().unlink(kLocal, {&manifest, 1});
-        db().unlink(kLocal, blobs);
+        db().unlink(kLocal, later, {&manifest, 1});
+        db().unlink(kLocal, later, blobs);
         ASSERT_TRUE(db().remove_manifest(manifest));
         std::optional<oci::Digest> next;
         for (const auto& gone : db().sweep_blobs(std::nullopt, later, 1000, &next))

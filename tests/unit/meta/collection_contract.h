@@ -190,6 +190,26 @@ TEST_P(CollectionContract, a_referrer_stays_as_long_as_its_subject) {
     EXPECT_THAT(untagged(), ElementsAre(digest_of(2)));
 }
 
+TEST_P(CollectionContract, what_came_to_be_needed_since_it_was_looked_for_stays_linked) {
+    for (uint64_t i = 1; i <= 5; ++i) image(i, {});
+    put(7);
+    put(8);
+    auto chosen = untagged();
+    EXPECT_EQ(chosen.size(), 5u);
+    for (const auto& digest : loose()) chosen.push_back(digest);
+    EXPECT_EQ(chosen.size(), 7u);
+    db->put_tag(kRepository, "moved", {digest_of(1), at(1), ""});
+    image(12, {2}, "index");
+    touch(3, 2'000'000);
+    touch(7, 2'000'000);
+    db->put_staging(staging_row(8, 800, 10));
+    db->put_tag("a/other", "t", {digest_of(5), at(1), ""});
+    EXPECT_THAT(db->unlink(kRepository, at(1'000'000), chosen),
+                UnorderedElementsAre(digest_of(4), digest_of(5)));
+    for (const uint64_t kept : {1, 2, 3, 7, 8})
+        EXPECT_TRUE(db->linked(kRepository, digest_of(kept))) << kept;
+}
+
 TEST_P(CollectionContract, untagged_goes_on_after_a_digest) {
     for (uint64_t i = 1; i <= 9; ++i) image(i, {});
     std::vector<oci::Digest> seen;
@@ -217,7 +237,10 @@ TEST_P(CollectionContract, a_loose_link_is_one_that_no_manifest_there_names) {
     touch(3, 5000);
     EXPECT_THAT(loose(5000), UnorderedElementsAre(digest_of(2), digest_of(4)));
     const auto going = loose(5000);
-    db->unlink(kRepository, going);
+    image(7, {4});
+    EXPECT_THAT(db->unlink(kRepository, at(5000), going), ElementsAre(digest_of(2)))
+        << "a manifest has come to name the other one";
+    EXPECT_TRUE(db->linked(kRepository, digest_of(4)));
     EXPECT_FALSE(db->linked(kRepository, digest_of(2)));
     EXPECT_THAT(loose(5000), IsEmpty());
     EXPECT_EQ(db->loose_links(kRepository, at(1'000'000), 1).size(), 1u);
@@ -358,8 +381,8 @@ TEST_P(CollectionContract, what_is_done_in_a_rehearsal_is_forgotten_with_it) {
         const auto copy = db->rehearsal();
         EXPECT_EQ(everything(*copy), before);
         EXPECT_TRUE(copy->remove_tag_if(kRepository, "t", digest_of(11)));
-        std::vector<oci::Digest> both = {digest_of(1), digest_of(11)};
-        copy->unlink(kRepository, both);
+        std::vector<oci::Digest> both = {digest_of(11), digest_of(1)};
+        EXPECT_EQ(copy->unlink(kRepository, at(1'000'000), both), both);
         EXPECT_EQ(copy->sweep_manifests(at(1'000'000), 10), std::vector{digest_of(11)});
         std::optional<oci::Digest> next;
         EXPECT_EQ(copy->sweep_blobs(std::nullopt, at(1'000'000), 10, &next).size(), 1u);
@@ -408,8 +431,8 @@ TEST_P(CollectionContract, what_is_collected_can_be_stored_again) {
         db->remove_tag(kRepository, "t");
         const auto old = untagged();
         EXPECT_THAT(old, ElementsAre(digest_of(2)));
-        db->unlink(kRepository, old);
-        db->unlink(kRepository, loose());
+        db->unlink(kRepository, at(1'000'000), old);
+        db->unlink(kRepository, at(1'000'000), loose());
         EXPECT_EQ(db->sweep_manifests(at(1'000'000), 10).size(), 1u);
         EXPECT_EQ(sweep().size(), 1u);
         EXPECT_EQ(db->remove_empty_repositories(10), 1u);

@@ -255,7 +255,7 @@ TEST_F(SqliteCost, a_page_of_uploads_and_collection_is_short) {
         std::vector<oci::Digest> loose;
         expect_short("loose", [&] { loose = db->loose_links(name, at(3'000'000'000), 128); });
         EXPECT_FALSE(loose.empty());
-        expect_short("unlink", [&] { db->unlink(name, loose); });
+        expect_short("unlink", [&] { db->unlink(name, at(3'000'000'000), loose); });
     }
     std::optional<oci::Digest> next;
     size_t swept = 0;

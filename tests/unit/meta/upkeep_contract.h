@@ -77,7 +77,7 @@ protected:
     }
     void unlink(uint64_t number, std::string_view repository = kRepository) {
         const auto digest = digest_of(number);
-        db->unlink(repository, {&digest, 1});
+        db->unlink(repository, at(1'000'000), {&digest, 1});
     }
     bool reopen() {
         if (!backend->persistent()) return false;

@@ -91,8 +91,8 @@ public:
         db_.doomed_done(doomed);
     }
     void unlink_all() {
-        for (uint64_t i = 1; i <= kBlobs; ++i) unlink_one(digest_of(i));
         for (uint64_t i = 1; i <= kManifests; ++i) unlink_one(digest_of(manifest_number(i)));
+        for (uint64_t i = 1; i <= kBlobs; ++i) unlink_one(digest_of(i));
     }
 
     // What a start does.
@@ -142,7 +142,9 @@ private:
         for (const auto& victim : db_.disk_victims("", {}, random_.below(2) == 0, 3))
             if (db_.evict(victim)) erase({victim.digest, victim.generation});
     }
-    void unlink_one(const oci::Digest& digest) { db_.unlink(kRepository, {&digest, 1}); }
+    void unlink_one(const oci::Digest& digest) {
+        db_.unlink(kRepository, at(900'000), {&digest, 1});
+    }
     void unlink() {
         unlink_one(digest_of(1 + random_.below(kBlobs)));
         unlink_one(digest_of(manifest_number(1 + random_.below(kManifests))));
@@ -236,6 +238,7 @@ TEST(UpkeepCrash, a_killed_process_leaves_rows_that_name_what_the_tiers_have) {
     auto db = open_sqlite({path, false, 1, &clock});
     Worker worker(*db, tiers, random);
     db->remove_tag(kRepository, "t");
+    worker.drop_left_overs();
     worker.unlink_all();
     for (int i = 0; i < 20; ++i) {
         worker.upload(0);
@@ -243,7 +246,6 @@ TEST(UpkeepCrash, a_killed_process_leaves_rows_that_name_what_the_tiers_have) {
         worker.remove_doomed();
     }
     worker.work_off();
-    worker.drop_left_overs();
     EXPECT_TRUE(fs::is_empty(tiers.root + "/disk"));
     EXPECT_EQ(db->usage().blobs + db->usage().manifests + db->usage().repositories, 0u);
     EXPECT_EQ(db->tier_usage().doomed, 0u);
