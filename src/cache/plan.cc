@@ -13,6 +13,11 @@ constexpr size_t kMaxUrgentSegments = 3;
 // What comes before the first byte that is wanted makes its reader wait; what comes after, nobody.
 constexpr uint64_t kMaxLeadBytes = 64 * 1024;
 const FetchPolicy kNoOrigins;
+
+// How much of the end is asked for when a client wants the last bytes of it.
+uint64_t suffix_bytes(const WantedRange& spec, uint64_t chunk_bytes) {
+    return std::max(spec.last.value_or(0), std::min(chunk_bytes, kMaxLeadBytes));
+}
 }  // namespace
 
 uint64_t Fetch::align_down(uint64_t offset) const {
@@ -33,16 +38,22 @@ void Fetch::resolve_wanted_locked() {
     const uint64_t size = *size_;
     for (const WantedRange& spec : specs_) {
         uint64_t first = 0;
+        uint64_t begin = 0;
         uint64_t end = size;
         if (spec.first) {
             first = *spec.first;
+            begin = align_down(first);
             if (spec.last) end = std::min(size, align_up(std::min(*spec.last, size) + 1));
         } else {
+            const uint64_t asked = suffix_bytes(spec, context_.options.chunk_bytes);
             first = size - std::min(size, spec.last.value_or(0));
+            // Where the one request begins that was made before the size was known: what lies
+            // before it would be a second one, for nobody.
+            begin = std::max(align_down(first), size - std::min(size, asked));
         }
         // A range that turns out to be all of it is promised what a whole is.
         whole_ = whole_ || (first == 0 && end == size);
-        if (first < size) wanted_.insert(align_down(first), end);
+        if (first < size) wanted_.insert(begin, end);
     }
     specs_.clear();
     if (whole_) wanted_.insert(0, size);
@@ -59,8 +70,7 @@ std::optional<Fetch::Plan> Fetch::plan_blind_locked() const {
     }
     const WantedRange& spec = specs_.front();
     if (!spec.first) {
-        plan.range.suffix =
-            std::max(spec.last.value_or(0), std::min(context_.options.chunk_bytes, kMaxLeadBytes));
+        plan.range.suffix = suffix_bytes(spec, context_.options.chunk_bytes);
         return plan;
     }
     plan.range.first = have_.end_from(align_down(*spec.first));

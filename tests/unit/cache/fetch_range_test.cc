@@ -34,6 +34,19 @@ TEST_F(FetchRangeTest, a_suffix_of_a_cold_blob_is_one_request) {
     EXPECT_EQ(given(digest).total, 64 * kKib);
 }
 
+TEST_F(FetchRangeTest, a_suffix_of_a_blob_whose_size_is_no_multiple_of_a_chunk_is_one_request) {
+    boot();
+    for (const uint64_t wanted : {uint64_t{1}, uint64_t{1000}, 64 * kKib, 64 * kKib + 1}) {
+        const auto digest = blob(1000 * kKib + 777);
+        const size_t before = asks(What::blob).size();
+        const auto reading = read(digest, {{std::nullopt, wanted}});
+        EXPECT_TRUE(part(digest, *reading, 1000 * kKib + 777 - wanted, wanted));
+        wait(1s);
+        EXPECT_EQ(asks(What::blob).size(), before + 1) << wanted;
+        EXPECT_EQ(given(digest).total, std::max(wanted, 64 * kKib));
+    }
+}
+
 TEST_F(FetchRangeTest, a_range_in_a_chunk_that_is_here_asks_nobody) {
     boot();
     const auto digest = blob(1000 * kKib);
