@@ -181,6 +181,12 @@ bool Fetch::running() const {
     return state_ == State::running;
 }
 
+std::optional<Fetch::Front> Fetch::front() const {
+    std::lock_guard lock(mutex_);
+    if (hashing_) return std::nullopt;
+    return Front{hashed_, hasher_.digest()};
+}
+
 void Fetch::fire_locked(std::vector<Firing>& out) {
     std::erase_if(waiters_, [&](const Waiter& waiter) {
         const bool head = waiter.wake_at == 0;

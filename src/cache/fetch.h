@@ -112,6 +112,13 @@ public:
     Origins origins() const;
     std::exception_ptr failure() const;
     bool running() const;
+    // The sum of the first bytes as they came, however far it has got; nullopt while a thread is
+    // at it.
+    struct Front {
+        uint64_t length = 0;
+        oci::Digest sum;
+    };
+    std::optional<Front> front() const;
 
 private:
     friend class Segment;

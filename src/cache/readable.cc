@@ -12,6 +12,9 @@ using namespace std::chrono_literals;
 // each piece that a transfer brings (16 to 128 KiB) would cost more than moving it.
 constexpr uint64_t kBatchBytes = 512 * 1024;
 constexpr Duration kBatchTime = 2ms;
+// A fetch hashes piece by piece: between two of them its sum can be had.
+constexpr int kLooks = 100;
+constexpr Duration kLookTime = 1ms;
 
 class StoredReader : public BlobReader {
 public:
@@ -78,7 +81,10 @@ public:
                 if (!is_disk_fault(failure)) throw;
                 unkept = true;
             }
-        if (unkept) relay_ = go_on_by_relay();
+        if (unkept) {
+            relay_ = co_await go_on_by_relay();
+            if (departure_.gone) relay_->leave();
+        }
         co_return co_await relay_->next(max);
     }
 
@@ -107,15 +113,30 @@ private:
         return first_ == 0 || left_ + (offset_ - first_) > kUnverifiedRangeBytes;
     }
 
-    std::unique_ptr<BlobReader> go_on_by_relay() {
+    Task<std::unique_ptr<BlobReader>> go_on_by_relay() {
         RelayRequest request;
         request.digest = fetch_->digest();
         request.first = offset_;
         request.length = left_;
         request.size = fetch_->size();
         request.origins = fetch_->origins();
-        if (first_ == 0 && offset_ > 0) request.prefix = fetch_->file();
-        return relays_.open(std::move(request));
+        if (first_ == 0 && offset_ > 0) {
+            request.prefix = fetch_->file();
+            request.shown = co_await shown();
+        }
+        co_return relays_.open(std::move(request));
+    }
+
+    // What vouches for the bytes that this reader was given, should the file be unreadable.
+    Task<std::optional<RelayRequest::Shown>> shown() {
+        for (int look = 0; look < kLooks; ++look) {
+            if (const auto front = fetch_->front()) {
+                if (front->length < offset_) break;
+                co_return RelayRequest::Shown{front->length, front->sum};
+            }
+            co_await sleep_for(kLookTime);
+        }
+        co_return std::nullopt;
     }
 
     static constexpr uint64_t kUnverifiedRangeBytes = 4ull << 20;
@@ -146,7 +167,10 @@ Task<std::unique_ptr<BlobReader>> StoredReadable::read_past_disk(uint64_t begun,
     rest.first = first;
     rest.length = length;
     rest.size = size_;
-    if (begun == 0 && first > 0) rest.prefix = file_;
+    if (begun == 0 && first > 0) {
+        rest.prefix = file_;
+        rest.shown = RelayRequest::Shown{};
+    }
     return blobs_.read_past_disk(target_, std::move(rest));
 }
 

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/text.h"
+#include "cache/past_disk.h"
 #include "crypto/hasher.h"
 
 namespace weir::cache {
@@ -61,15 +62,26 @@ public:
             const auto fresh =
                 data.subspan(skip).first(std::min<uint64_t>(data.size() - skip, end_ - position_));
             cursor_ += data.size();
-            position_ += fresh.size();
-            buffer_.append(reinterpret_cast<const char*>(fresh.data()), fresh.size());
-            if (verify_) hasher_.update(fresh);
-            stop = position_ == end_ && cursor_ > end_;
-            if (position_ == end_) end_locked();
+            if (!verify_ || hash_locked(fresh)) {
+                const uint64_t given = request_.first - std::min(request_.first, position_);
+                buffer_.append(as_text(fresh.subspan(std::min<uint64_t>(given, fresh.size()))));
+                position_ += fresh.size();
+                stop = position_ == end_ && cursor_ > end_;
+                if (position_ == end_) end_locked();
+            } else {
+                stop = true;
+            }
             wake = reader_;
         }
         if (wake) wake->fire();
         return stop ? BodyAction::stop : BodyAction::go_on;
+    }
+
+    // What the reader has been given can't be read any more: the blob passes from its start.
+    void begin_anew() {
+        std::lock_guard lock(mutex_);
+        hasher_ = crypto::Hasher(request_.digest.algorithm());
+        position_ = 0;
     }
 
     void started(std::shared_ptr<client::TransferHandle> handle) {
@@ -159,6 +171,24 @@ public:
     }
 
 private:
+    // false: these bytes are not those that the reader was given.
+    bool hash_locked(std::span<const std::byte> fresh) {
+        const auto& shown = request_.shown;
+        const uint64_t bound = shown && shown->sum ? shown->length : 0;
+        if (position_ < bound && bound <= position_ + fresh.size()) {
+            const auto front = fresh.first(bound - position_);
+            hasher_.update(front);
+            fresh = fresh.subspan(front.size());
+            if (hasher_.digest() != *shown->sum) {
+                error_ = std::make_exception_ptr(Failure(
+                    Kind::upstream_bad, fmt::format("what was given of {} is not what comes now",
+                                                    request_.digest.text())));
+                return false;
+            }
+        }
+        hasher_.update(fresh);
+        return true;
+    }
     void end_locked() {
         if (!verify_ || hasher_.digest() == request_.digest) {
             done_ = true;
@@ -256,6 +286,14 @@ public:
     }
 
 private:
+    static Task<> take_prefix(std::shared_ptr<Pipe> pipe, Relays& relays) {
+        try {
+            co_await relays.pool_.run([pipe] { hash_prefix(*pipe); });
+        } catch (const Failure& failure) {
+            if (!is_disk_fault(failure) || !pipe->request().shown) throw;
+            pipe->begin_anew();
+        }
+    }
     static Task<> run(std::shared_ptr<Pipe> pipe, Relays& relays) {
         static auto& relayed =
             metrics::counter("weir_relays_total", "Requests relayed because the disk had no room");
@@ -263,8 +301,7 @@ private:
         try {
             auto permit = co_await relays.permits_.acquire(relays.clock_.now() +
                                                            relays.options_.miss_timeout);
-            if (pipe->request().prefix && pipe->verifies())
-                co_await relays.pool_.run([pipe] { hash_prefix(*pipe); });
+            if (pipe->request().prefix && pipe->verifies()) co_await take_prefix(pipe, relays);
             Verdict verdict;
             for (int round = 0; round < kRounds && !pipe->over(); ++round) {
                 verdict = {};

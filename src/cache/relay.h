@@ -29,6 +29,14 @@ struct RelayRequest {
     // The bytes [0, first) of the blob, when the reader was given them from this file: they are
     // hashed first, so that the whole is verified all the same.
     std::shared_ptr<const File> prefix;
+    // When that file can't be read: all of the blob is asked for anew, and only given from `first`
+    // on. What the reader was given is part of the first `length` bytes, which had this sum, and
+    // have to have it again; no sum: they were verified when they were stored.
+    struct Shown {
+        uint64_t length = 0;
+        std::optional<oci::Digest> sum;
+    };
+    std::optional<Shown> shown;
 };
 
 class Pipe;

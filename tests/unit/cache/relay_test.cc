@@ -50,6 +50,43 @@ TEST_F(RelayTest, a_reader_that_was_given_bytes_of_the_file_is_still_verified) {
     EXPECT_TRUE(whole(digest, *reading)) << reading->why;
 }
 
+TEST_F(RelayTest, a_reader_goes_on_though_the_bytes_it_was_given_cannot_be_read_again) {
+    mirror().bytes_per_second = 256 * kKib;
+    boot();
+    const auto digest = blob(600 * kKib);
+    const auto reading = start(digest, {}, {.bytes = 16 * kKib});
+    until([&] { return reading->bytes.size() >= 100 * kKib; });
+    machine->files().set_error_rates({.read = 1});
+    finish(*reading);
+    EXPECT_TRUE(whole(digest, *reading)) << reading->why;
+}
+
+TEST_F(RelayTest, a_reader_that_was_given_other_bytes_than_come_now_is_cut) {
+    mirror().bytes_per_second = 256 * kKib;
+    boot();
+    const auto digest = blob(600 * kKib);
+    faults[0] = {{Fault::Kind::flip, 50'000}};
+    const auto reading = start(digest, {}, {.bytes = 16 * kKib});
+    until([&] { return reading->bytes.size() >= 100 * kKib; });
+    machine->files().set_error_rates({.read = 1, .write = 1});
+    finish(*reading);
+    EXPECT_EQ(reading->failed, Kind::upstream_bad);
+    EXPECT_LT(reading->bytes.size(), 600 * kKib);
+}
+
+TEST_F(RelayTest, a_hit_goes_on_past_a_disk_that_fails_in_the_middle_of_it) {
+    boot();
+    const auto digest = blob(600 * kKib);
+    ASSERT_TRUE(whole(digest, *read(digest)));
+    until([&] { return stored(digest); });
+    const auto reading = start(digest, {}, {.bytes = 16 * kKib, .pause = 10ms});
+    until([&] { return reading->bytes.size() >= 100 * kKib; });
+    ASSERT_EQ(reading->from, From::hit_disk);
+    machine->files().set_error_rates({.read = 1});
+    finish(*reading);
+    EXPECT_TRUE(whole(digest, *reading)) << reading->why;
+}
+
 TEST_F(RelayTest, relay_verifies_and_withholds) {
     no_room();
     boot();
