@@ -28,6 +28,11 @@ uint64_t pages_of(uint64_t bytes) {
 struct Page {
     std::unique_ptr<Block> now;
     std::unique_ptr<Block> synced;  // of a dirty page: what the disk holds; null is zeros
+    size_t first = FaultFiles::kPageBytes, end = 0;  // from the first byte written to the last
+    void written(size_t from, size_t to) {
+        first = std::min(first, from);
+        end = std::max(end, to);
+    }
 };
 
 // A file, whatever its name is at the moment.
@@ -57,6 +62,12 @@ struct Node {
         for (uint64_t page = std::max(first, allocated_pages); page < end; ++page)
             missing += pages.contains(page) ? 0 : 1;
         return missing;
+    }
+    uint64_t written_bytes() const {
+        uint64_t bytes = std::min(size, allocated_pages * FaultFiles::kPageBytes);
+        for (auto at = pages.lower_bound(allocated_pages); at != pages.end(); ++at)
+            bytes += at->second.end - at->second.first;
+        return bytes;
     }
     Block& writable_page(uint64_t index) {
         Page& page = pages[index];
@@ -235,6 +246,7 @@ public:
         for_pages(
             offset, from.size(), [&](uint64_t page, size_t in_page, size_t done, size_t bytes) {
                 std::memcpy(node_->writable_page(page).data() + in_page, from.data() + done, bytes);
+                node_->pages[page].written(in_page, in_page + bytes);
             });
         node_->size = std::max(node_->size, offset + from.size());
     }
@@ -339,7 +351,10 @@ std::shared_ptr<Node> FaultFiles::Disk::survivor(Node& before, Loss loss) {
                 after->size =
                     std::max(after->size, std::min(before.size, (index + 1) * kPageBytes));
         }
-        if (block) after->pages[index].now = std::move(block);
+        if (!block) continue;
+        Page& kept = after->pages[index];
+        kept.now = std::move(block);
+        kept.written(page.first, page.end);
     }
     after->synced_size = after->size;
     after->back(after->allocated_pages);
@@ -384,8 +399,7 @@ uint64_t FaultFiles::named_bytes() const {
     std::lock_guard lock(disk_->mutex);
     uint64_t bytes = 0;
     for (const auto& [path, directory] : disk_->directories)
-        for (const auto& [name, node] : directory.now)
-            bytes += std::min(node->size, node->backed_pages * kPageBytes);
+        for (const auto& [name, node] : directory.now) bytes += node->written_bytes();
     return bytes;
 }
 

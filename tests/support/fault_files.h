@@ -39,7 +39,9 @@ public:
     // Writing beyond it is Failure{no_space}. Removed files count until they are closed.
     void set_capacity(uint64_t bytes);
     uint64_t stored_bytes() const;
-    // What all files that have a name take, holes and the ends of last pages left out.
+    // What all files that have a name hold: what was written, and what was allocated up to their
+    // ends. Holes don't count, nor does the rest of a page that was written in part: weir's limits
+    // are in bytes.
     uint64_t named_bytes() const;
     void set_error_rates(Rates);
 
