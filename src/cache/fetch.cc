@@ -281,41 +281,6 @@ bool Fetch::learn_size(uint64_t size, const Origin& origin) {
     return true;
 }
 
-// Space for all of a whole blob is promised before its bytes come, or before the rest of them when
-// it began as ranges; ranges take their chunks as they come.
-bool Fetch::reserve() {
-    uint64_t rest = 0;
-    {
-        std::lock_guard lock(mutex_);
-        if (!whole_ || !size_ || reserved_ || state_ != State::running) return true;
-        reserved_ = true;
-        rest = *size_ - std::min(*size_, counted_);
-    }
-    if (rest == 0) return true;
-    auto reservation = context_.space.reserve(rest);
-    std::lock_guard lock(mutex_);
-    if (!reservation) {
-        reserved_ = false;
-        return false;
-    }
-    reservation_ = std::move(*reservation);
-    return true;
-}
-
-Failure Fetch::no_room() const {
-    return Failure(Kind::no_space, fmt::format("no room for {}", digest_.text()));
-}
-
-Task<> Fetch::ensure_room() {
-    if (reserve()) co_return;
-    uint64_t rest = 0;
-    {
-        std::lock_guard lock(mutex_);
-        rest = *size_ - std::min(*size_, counted_);
-    }
-    if (!context_.make_room || !co_await context_.make_room(rest) || !reserve()) throw no_room();
-}
-
 void Fetch::check_sum_locked(std::vector<Firing>& out) {
     if (!size_ || hashed_ != *size_ || verified_ || mismatch_ || hashing_) return;
     if (hasher_.digest() == digest_) {

@@ -7,7 +7,8 @@
 // they have arrived ("parked": the extents stay, the next request goes on from them).
 //
 // Threads: segments write on transfer threads; catch-up hashing runs on the pool; the driver and
-// the readers run on loops. All state is behind one mutex that is never held across I/O.
+// the readers run on loops. All state is behind one mutex that is never held across I/O. What is
+// written was promised by the Space first.
 #pragma once
 #include <exception>
 #include <memory>
@@ -174,14 +175,21 @@ private:
     Task<> end_partial();
     Task<> salvage();
     Task<> drop_file();
-    // false: refused. True also when there is nothing to reserve.
+    void spawn_work();
+    void hash_ahead();
+
+    // fetch_space.cc
+    // Promises what is foreseen. false: refused. True also when there is nothing to reserve.
     bool reserve();
+    // The same for bytes that are about to be written.
+    bool reserve_for(uint64_t first, uint64_t end);
+    bool promise(uint64_t bytes);
+    uint64_t foreseen_locked();
+    uint64_t unpromised_locked(uint64_t total) const;
     Task<> ensure_room();
     Task<bool> made_room();
     Failure no_room() const;
     void count_space_locked(uint64_t total);
-    void spawn_work();
-    void hash_ahead();
 
     // plan.cc; the mutex is held
     std::optional<Plan> plan_locked();
@@ -243,7 +251,9 @@ private:
     std::shared_ptr<store::Staging> staging_;
     std::shared_ptr<const File> file_;
     store::Space::Reservation reservation_;
-    bool reserved_ = false;     // the space of the whole was asked for
+    // Taken before the mutex while space is asked for: a driver and a transfer that ask at once
+    // would ask for the same bytes, and one of them be refused.
+    std::mutex promising_;
     bool room_wanted_ = false;  // a segment stopped until there is room
     bool room_asked_ = false;   // the size is known, and whether there is room for it is not yet
     // Whoever is told the size is told, too, whether this will be kept or relayed.

@@ -126,7 +126,7 @@ Task<> Fetch::restart_or_fail() {
             contributed_.clear();
             size_from_.clear();
             upstream_name_.clear();
-            resumed_ = mismatch_ = doubtful_ = reserved_ = false;
+            resumed_ = mismatch_ = doubtful_ = false;
             whole_ = true;
             staging_.reset();
             file_.reset();
@@ -212,21 +212,6 @@ Task<> Fetch::salvage() {
     }
     std::lock_guard lock(mutex_);
     count_space_locked(row_bytes_);
-}
-
-// Of this blob `total` bytes stay on disk: that much counts as used, what was promised beyond is
-// given back.
-void Fetch::count_space_locked(uint64_t total) {
-    if (total < counted_) {
-        context_.space.release(counted_ - total);
-    } else {
-        const uint64_t more = total - counted_;
-        const uint64_t promised = std::min(more, reservation_.bytes());
-        reservation_.keep_part(promised);
-        if (more > promised) context_.space.add(more - promised);
-    }
-    counted_ = total;
-    reservation_ = {};
 }
 
 }  // namespace weir::cache

@@ -80,28 +80,6 @@ Task<> Fetch::pursue(std::shared_ptr<Segment> segment) {
     }
 }
 
-// true: the transfer ended for want of room, and there is some now: ask the same origin again.
-// Without any the fetch has failed.
-Task<bool> Fetch::made_room() {
-    {
-        std::lock_guard lock(mutex_);
-        if (!room_wanted_ || state_ != State::running) co_return false;
-    }
-    try {
-        co_await ensure_room();
-    } catch (const Failure&) {
-        fail(std::current_exception());
-    }
-    std::vector<Firing> out;
-    {
-        std::lock_guard lock(mutex_);
-        room_wanted_ = false;
-        fire_locked(out);
-    }
-    for (const auto& firing : out) firing.fire();
-    co_return true;
-}
-
 // One request to one origin, and what its end means for the round.
 Task<> Fetch::attempt(std::shared_ptr<Segment> segment, std::shared_ptr<Origin> origin,
                       SegmentRound& round) {

@@ -96,7 +96,9 @@ Segment::Step Segment::next_step(uint64_t available) {
     if (const auto gap = fetch_->claimed_.first_gap(cursor_, cursor_ + bytes))
         bytes = gap->end - cursor_;
     fetch_->claimed_.insert(cursor_, cursor_ + bytes);
-    return {Step::What::write, bytes};
+    if (fetch_->unpromised_locked(fetch_->claimed_.total()) == 0) return {Step::What::write, bytes};
+    fetch_->claimed_.erase(cursor_, cursor_ + bytes);
+    return {Step::What::reserve, bytes};
 }
 
 BodyAction Segment::on_data(std::span<const std::byte> data) {
@@ -104,6 +106,10 @@ BodyAction Segment::on_data(std::span<const std::byte> data) {
         while (!data.empty()) {
             const Step step = next_step(data.size());
             if (step.what == Step::What::stop) return BodyAction::stop;
+            if (step.what == Step::What::reserve) {
+                if (!fetch_->reserve_for(cursor_, cursor_ + step.bytes)) throw fetch_->no_room();
+                continue;
+            }
             const auto piece = data.first(step.bytes);
             data = data.subspan(step.bytes);
             if (step.what == Step::What::write) {

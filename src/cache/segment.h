@@ -52,7 +52,7 @@ private:
     static constexpr uint64_t kSwallowBytes = 1 << 20;
 
     struct Step {
-        enum class What { write, skip, stop } what;
+        enum class What { write, skip, stop, reserve } what;
         uint64_t bytes = 0;
     };
     Step next_step(uint64_t available);

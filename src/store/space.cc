@@ -101,6 +101,14 @@ Space::Reservation::~Reservation() {
     state_->reserved -= bytes_;
 }
 
+void Space::Reservation::add(Reservation other) noexcept {
+    if (!state_) {
+        *this = std::move(other);
+        return;
+    }
+    bytes_ += std::exchange(other.bytes_, 0);
+}
+
 void Space::Reservation::keep() {
     check(state_ != nullptr, "a reservation is kept once");
     keep_part(bytes_);

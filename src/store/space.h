@@ -1,7 +1,8 @@
 // store/space.h: bytes are promised before they are fetched.
 //
-// A Reservation is taken for a blob's size before its first byte is asked for and turned into use
-// by its commit. What is staged counts. Any thread.
+// A Reservation is taken before the bytes are written, as far as they can be foreseen before they
+// are asked for, and turned into use when they stay. What is staged counts. Counted are the bytes
+// themselves, not the blocks of the file system that they begin and end in. Any thread.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -33,6 +34,8 @@ public:
         Reservation& operator=(Reservation&&) noexcept;
         ~Reservation();  // gives back what is left
         uint64_t bytes() const { return bytes_; }
+        // Takes over what the other, of the same Space, was promised.
+        void add(Reservation other) noexcept;
         // The bytes are stored now: they count as used for good.
         void keep();
         // Only so many of them are (at most bytes()); the rest is given back when the reservation
@@ -54,7 +57,7 @@ public:
     // nullopt: refused, the caller relays.
     std::optional<Reservation> reserve(uint64_t bytes);
     void release(uint64_t bytes);  // something stored was erased
-    void add(uint64_t bytes);      // something was stored that was not promised (chunks of ranges)
+    void add(uint64_t bytes);      // something was stored that was not promised (by a verb)
     void set_limits(Limits);
     uint64_t used() const;
     uint64_t reserved() const;

@@ -115,8 +115,7 @@ Wish World::any_wish(size_t route, const oci::Digest& digest) {
     if (chance(0.3)) wish.pause = between(1ms, 300ms);
     if (chance(0.2)) wish.leaves_after = random_.below(100'000);
     const uint64_t size = content_.bytes(digest).size();
-    const size_t ranges =
-        troubles_.whole || chance(0.3) ? 0 : 1 + random_.below(chance(0.2) ? 3 : 1);
+    const size_t ranges = chance(0.3) ? 0 : 1 + random_.below(chance(0.2) ? 3 : 1);
     for (size_t i = 0; i < ranges; ++i) {
         const uint64_t at = random_.below(size + size / 10 + 2);
         switch (random_.below(4)) {

@@ -47,7 +47,7 @@ void World::check_eviction(const meta::Victim& victim) {
 
 void World::check_bound() {
     // A power cut brings files back whose removal was not synced; nothing counts them.
-    if (!troubles_.whole || troubles_.errors || power_cut_ || !machine_->files().powered()) return;
+    if (!troubles_.bounds || troubles_.errors || power_cut_ || !machine_->files().powered()) return;
     const uint64_t changes = machine_->files().changes();
     if (changes == std::exchange(changes_, changes)) return;
     const uint64_t limit = machine_->options().limits.max_bytes;

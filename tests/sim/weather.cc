@@ -27,9 +27,6 @@ Fault World::pick_fault(const Ask& ask, uint64_t length) {
             kinds.insert(kinds.end(), {Kind::flip, Kind::short_body, Kind::more_length,
                                        Kind::less_length, Kind::wrong_offset, Kind::ignore_range});
     }
-    // Nothing can be promised for a blob whose size nobody says.
-    if (troubles_.whole)
-        std::erase_if(kinds, [](Kind k) { return k == Kind::no_length || k == Kind::short_body; });
     if (kinds.empty()) return fault;
     fault.kind = kinds[fault_random_.below(kinds.size())];
     fault.at = fault_random_.below(length + 1);

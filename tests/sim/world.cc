@@ -10,13 +10,13 @@ using namespace std::chrono_literals;
 
 std::string Troubles::text() const {
     std::string text;
-    const std::pair<bool, const char*> all[] = {{breaks, "breaks"},       {damage, "damage"},
-                                                {moods, "moods"},         {full, "full"},
-                                                {bounds, "bounds"},       {errors, "errors"},
-                                                {database, "database"},   {crashes, "crashes"},
-                                                {restarts, "restarts"},   {s3, "s3"},
-                                                {s3_moods, "s3 moods"},   {s3_breaks, "s3 breaks"},
-                                                {retention, "retention"}, {whole, "whole"}};
+    const std::pair<bool, const char*> all[] = {{breaks, "breaks"},      {damage, "damage"},
+                                                {moods, "moods"},        {full, "full"},
+                                                {bounds, "bounds"},      {errors, "errors"},
+                                                {database, "database"},  {crashes, "crashes"},
+                                                {restarts, "restarts"},  {s3, "s3"},
+                                                {s3_moods, "s3 moods"},  {s3_breaks, "s3 breaks"},
+                                                {retention, "retention"}};
     for (const auto& [is, name] : all)
         if (is) text += (text.empty() ? "" : "+") + std::string(name);
     return text.empty() ? "calm" : text;
@@ -39,7 +39,6 @@ World::World(uint64_t seed, bool verbose)
         troubles_.crashes = chance(0.3);
         troubles_.restarts = chance(0.25);
         troubles_.bounds = chance(troubles_.s3 ? 0.6 : 0.15);
-        troubles_.whole = troubles_.bounds && chance(0.6);
         troubles_.s3_moods = troubles_.s3 && chance(0.5);
         troubles_.s3_breaks = troubles_.s3 && chance(0.5);
         troubles_.retention = troubles_.tiers() && chance(0.4);

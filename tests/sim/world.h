@@ -29,7 +29,6 @@ struct Troubles {
     bool s3_moods = false;   // that refuses, hangs, fails, denies
     bool s3_breaks = false;  // and cuts, stalls, corrupts, loses answers
     bool retention = false;  // tags that are not pulled go
-    bool whole = false;      // no trouble: nobody asks for ranges, whose chunks nothing promises
 
     bool calm() const {
         return !breaks && !damage && !moods && !full && !errors && !database && !crashes &&

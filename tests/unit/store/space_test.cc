@@ -85,6 +85,23 @@ TEST(Space, a_moved_reservation_counts_once) {
     EXPECT_EQ(w.space.reserved(), 0u);
 }
 
+TEST(Space, what_a_reservation_takes_over_counts_once_and_is_given_back_with_it) {
+    World w({.max_bytes = 1000, .min_free_bytes = 0});
+    {
+        Space::Reservation all;
+        all.add(std::move(*w.space.reserve(300)));
+        all.add(std::move(*w.space.reserve(400)));
+        EXPECT_EQ(all.bytes(), 700u);
+        EXPECT_EQ(w.space.reserved(), 700u);
+        all.add(Space::Reservation());
+        all.keep_part(600);
+        EXPECT_EQ(w.space.used(), 600u);
+        EXPECT_EQ(w.space.reserved(), 100u);
+    }
+    EXPECT_EQ(w.space.used(), 600u);
+    EXPECT_EQ(w.space.reserved(), 0u);
+}
+
 TEST(Space, keeps_the_free_bytes_of_the_file_system) {
     World w({.min_free_bytes = 300'000});
     EXPECT_FALSE(w.space.reserve(700'001));
