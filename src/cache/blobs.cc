@@ -337,6 +337,9 @@ Task<std::unique_ptr<BlobReader>> Blobs::read_past_disk(TargetPtr target, RelayR
     known.linked = true;  // or it would not have been given
     if (row && row->in_s3) known.in_durable_tier = row->size;
     rest.origins = origins_for(*target, known);
+    if (rest.origins.empty())
+        throw Failure(Kind::io,
+                      fmt::format("{} can't be read, and nobody else has it", digest.text()));
     co_return relays_.open(std::move(rest));
 }
 

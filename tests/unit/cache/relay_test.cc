@@ -167,5 +167,16 @@ TEST_F(RelayTest, stopping_ends_a_relay_that_nobody_reads) {
     EXPECT_EQ(reading->failed, Kind::draining);
 }
 
+TEST_F(RelayTest, a_blob_that_only_this_disk_has_is_not_unknown_when_it_cannot_be_read) {
+    options.routes.push_back({"own", {}});
+    boot();
+    const auto digest = blob(10 * kKib, "");
+    run([&] { return machine->push(digest, content.bytes(digest), "own"); });
+    machine->files().set_error_rates({.read = 1.0});
+    EXPECT_EQ(read(digest, {}, {}, "own")->failed, Kind::io);
+    machine->files().set_error_rates({});
+    EXPECT_TRUE(whole(digest, *read(digest, {}, {}, "own")));
+}
+
 }  // namespace
 }  // namespace weir::cache
