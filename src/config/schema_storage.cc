@@ -165,7 +165,9 @@ std::vector<Key> storage_keys() {
     constexpr const char* kKnows = "weir's own metadata knows where every blob is";
     return {
         key("rootDirectory", &Storage::root_directory),
-        key("commit", &Storage::commit, "files are synced before they count as stored"),
+        key("commit", &Storage::commit,
+            "files are synced before they count as stored, their directories before they count as "
+            "gone"),
         no_effect("dedupe", Form::flag, "a blob is stored once for all names, always"),
         no_effect("remoteCache", Form::flag, kKnows),
         no_effect("fastRestart", Form::flag, "a start never walks the storage"),

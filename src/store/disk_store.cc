@@ -84,12 +84,19 @@ public:
         if (durable_) files_.sync_directory(directory);
     }
 
+    // Whoever hears that a file is gone forgets its name: a power cut must not bring it back, where
+    // nothing would count it. One that isn't there may have been removed by a process that died
+    // before its sync.
     bool remove_staging(const oci::Digest& digest, uint64_t generation) {
-        return files_.remove(staging_path(digest, generation));
+        const bool was_there = files_.remove(staging_path(digest, generation));
+        if (durable_) files_.sync_directory(staging_);
+        return was_there;
     }
 
     bool erase(const oci::Digest& digest, uint64_t generation) {
-        return files_.remove(blob_path(digest, generation));
+        const bool was_there = files_.remove(blob_path(digest, generation));
+        if (durable_) files_.sync_directory(fan_out(digest));
+        return was_there;
     }
 
     void sync(const Staging& staging) {

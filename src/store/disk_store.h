@@ -15,7 +15,7 @@ namespace weir::store {
 struct DiskOptions {
     std::string root;
     bool durable =
-        false;  // storage.commit: fsync file and directory before a blob counts as stored
+        false;  // storage.commit: fsync file and directory before a blob counts as stored, or gone
 };
 
 // Makes the directories; Failure{config_invalid} with path and hint when it can't. `files` and

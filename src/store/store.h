@@ -3,8 +3,9 @@
 // Implementation: DiskStore, over the real disk and a simulated one; the contract test runs over
 // both. What lies behind the disk is a Remote (remote.h).
 // Calls are coroutines: what blocks runs on the pool. Blobs are immutable; a name is (digest,
-// generation), so erasing and storing the same digest again never meet. Errors are
-// Failure{no_space} or Failure{io}.
+// generation), so erasing and storing the same digest again never meet. With `commit` durability
+// what was discarded or erased is gone for good when the call returns. Errors are Failure{no_space}
+// or Failure{io}.
 #pragma once
 #include <cstdint>
 #include <memory>

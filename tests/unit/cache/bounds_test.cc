@@ -107,6 +107,20 @@ TEST_F(BoundsTest, what_was_evicted_is_erased_and_nothing_waits_for_it) {
     EXPECT_TRUE(machine->metadata().erasures(std::nullopt, 10).empty());
 }
 
+TEST_F(BoundsTest, what_was_evicted_does_not_come_back_uncounted_with_a_power_cut) {
+    boot();
+    const auto first = blob(600 * kKib);
+    read(first);
+    const auto row = machine->metadata().find_blob(first);
+    wait(1min);
+    read(blob(600 * kKib));
+    wait(5s);
+    ASSERT_FALSE(stored(first));
+    crash(FaultFiles::Loss::everything);
+    wait(5s);
+    EXPECT_FALSE(machine->files().open(path_of(first, row->generation), false));
+}
+
 TEST_F(BoundsTest, a_file_whose_row_went_before_a_crash_goes_with_the_next_start) {
     boot();
     const auto digest = blob(100 * kKib);

@@ -205,6 +205,20 @@ TEST_P(StoreContract, with_durability_a_committed_blob_survives_a_power_cut) {
     }
 }
 
+TEST_P(StoreContract, with_durability_what_was_removed_stays_away_after_a_power_cut) {
+    plain().put(digest_of(1), 1, bytes_of(1, 20'000));
+    auto staging = plain().stage(digest_of(2), 2, std::nullopt);
+    staging->file->write_at(0, as_bytes("partial"));
+    plain().sync(staging);
+    ASSERT_TRUE(plain().erase(digest_of(1), 1));
+    plain().discard(staging);
+    staging.reset();
+    restart(true);
+    if (!backend->durable()) return;
+    EXPECT_FALSE(plain().open(digest_of(1), 1));
+    EXPECT_FALSE(plain().reopen(digest_of(2), 2));
+}
+
 TEST_P(StoreContract, a_committed_blob_survives_a_killed_process) {
     plain().put(digest_of(1), 1, bytes_of(1, 20'000));
     restart(false);

@@ -134,6 +134,7 @@ TEST(DiskStore, with_durability_a_commit_syncs_the_file_and_its_directory_once_e
 struct Said {
     bool committed = false;  // commit() returned
     bool started = false;    // commit() or erase() was called: either state may be found
+    bool erased = false;     // erase() returned
     std::string bytes;
     std::string synced;  // of the staging, when sync() last returned
 };
@@ -160,6 +161,7 @@ void live(Store& store, Random& random, std::map<uint64_t, Said>& said, uint64_t
         if (random.below(4) == 0) {
             blob.committed = false;
             plain.erase(digest, generation);
+            blob.erased = true;
         }
     }
 }
@@ -173,6 +175,7 @@ void expect_found(Store& store, const std::map<uint64_t, Said>& said, bool durab
         if (file && durable) EXPECT_EQ(content(*file), blob.bytes);
         if (file) EXPECT_TRUE(blob.started);
         if (blob.committed && durable) EXPECT_TRUE(file);
+        if (blob.erased && durable) EXPECT_FALSE(file);
         const auto staging = plain.reopen(digest, generation);
         EXPECT_FALSE(file && staging);
         if (!blob.started && !blob.synced.empty()) {
