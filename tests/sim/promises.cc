@@ -209,7 +209,7 @@ void World::check_disk() {
     FaultFiles& files = machine_->files();
     auto& metadata = machine_->metadata();
     const std::string root = Machine::kRoot;
-    const bool tidy = !troubles_.errors && !troubles_.database && !power_cut_;
+    const bool tidy = !troubles_.errors && !troubles_.database;
     uint64_t blob_bytes = 0;
     for (const std::string algorithm : {"sha256", "sha512"}) {
         for (int fan = 0; fan < 256; ++fan) {
@@ -245,9 +245,8 @@ void World::check_disk() {
         const auto digest = oci::Digest::parse(
             fmt::format("{}:{}", name.substr(0, dash), name.substr(dash + 1, dot - dash - 1)));
         const auto row = metadata.find_staging(*digest);
-        // A power cut may undo what was removed a moment before.
         const bool of_row = row && std::to_string(row->generation) == name.substr(dot + 1);
-        if (!of_row && !power_cut_) wrong("a staging file without a row: " + name);
+        if (!of_row) wrong("a staging file without a row: " + name);
     }
     const auto& space = machine_->space();
     if (space.reserved() != 0) wrong(fmt::format("{} bytes stay reserved", space.reserved()));

@@ -106,11 +106,14 @@ Task<> World::restart(bool crash) {
         machine_->files().power_off_after(random_.below(12));
         const TimePoint latest = now() + 2s;
         while (machine_->files().powered() && now() < latest) co_await sleep_for(100us);
-        power_cut_ = power_cut_ || loss != FaultFiles::Loss::nothing;
         note(loss == FaultFiles::Loss::nothing ? "kill" : "power cut");
         co_await machine_->crash(loss, idle);
         after_crash();
         if (troubles_.tiers()) check_rows();
+        const uint64_t counted = machine_->metadata().tier_usage().disk_bytes +
+                                 machine_->metadata().usage().staging_bytes;
+        const uint64_t named = machine_->files().named_bytes();
+        uncounted_ = named - std::min(named, counted);
     } else {
         note("stop");
         co_await machine_->stop(idle);

@@ -167,9 +167,8 @@ private:
     size_t busy_ = 0;     // requests that use the cache
     size_t clients_ = 0;  // that are not done
     bool furnished_ = false;
-    bool power_cut_ = false;  // there was one
-    bool over_ = false;       // the weather ends
-    bool stormy_ = true;      // faults happen
+    bool over_ = false;   // the weather ends
+    bool stormy_ = true;  // faults happen
     bool hung_ = false;
     bool changing_ = false;        // the machine is being stopped or started
     TimePoint unsettled_until_{};  // disk or database had failed until then
@@ -184,6 +183,7 @@ private:
     std::map<oci::Digest, TimePoint> in_s3_;  // since when
     uint64_t changes_ = 0;                    // of the disk, when its bytes were counted
     uint64_t most_bytes_ = 0;                 // on the disk tier, seen so far
+    uint64_t uncounted_ = 0;                  // of them, that a crash left and no row tells of
     std::map<std::string, int> heads_;        // under way, by "<registry> <repository> <tag>"
     uint64_t trace_ = 0xcbf29ce484222325;
 };
