@@ -1,7 +1,7 @@
 """./dev bench: weir beside nginx (the same bytes as static files) and docker-registry, one worker each, in one run.
 
 Servers take turns within each round, so that what else the machine does falls on all of them alike; the figures are
-medians over the rounds. Only ratios are judged. All run in a network of their own with Debian's TCP (support/network.py).
+medians over the rounds. Only ratios are judged. All run in a network of their own (support/network.py).
 """
 
 import argparse
