@@ -8,6 +8,10 @@ constexpr uint64_t kChunk = 64 * kKib;
 
 class FetchSpaceTest : public Lab {
 protected:
+    // What the machine still does when it is taken down is no test's any more.
+    ~FetchSpaceTest() override {
+        if (machine) machine->on_job = nullptr;
+    }
     // Boots with a limit that the disk is held to after each job of the pool.
     void boot_with(uint64_t limit) {
         options.limits.max_bytes = limit;
