@@ -212,9 +212,11 @@ Task<> Collector::collect_untagged(Pass& pass, std::string repository,
         const auto goes = policy ? untagged_to_remove(*policy, untagged, pass.now) : untagged;
         std::vector<oci::Digest> digests;
         for (const auto& manifest : goes) digests.push_back(manifest.digest);
-        const auto gone = co_await pool_.run([&pass, repository, before, digests] {
-            return pass.upkeep->unlink(repository, before, digests);
-        });
+        std::vector<oci::Digest> gone;
+        if (!digests.empty())
+            gone = co_await pool_.run([&pass, repository, before, digests] {
+                return pass.upkeep->unlink(repository, before, digests);
+            });
         pass.report.untagged += gone.size();
         for (const auto& digest : gone)
             pass.say(
@@ -242,7 +244,8 @@ Task<> Collector::collect_links(Pass& pass, std::string repository) {
         for (const auto& digest : gone)
             pass.say(
                 fmt::format("link {}@{}: no manifest there names it", repository, digest.text()));
-        if (loose.size() < kManifestPage) co_return;
+        // All of a page came to be needed: the next page would begin with whatever kept them.
+        if (loose.size() < kManifestPage || gone.empty()) co_return;
         co_await sleep_for(kPause);
     }
 }

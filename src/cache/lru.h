@@ -41,11 +41,12 @@ public:
     template <class K, class F>
     std::optional<Value> get_if(const K& key, F counts) {
         Shard& shard = shard_of(key);
+        std::list<Node> dropped;  // destroyed without the lock: it may be the last hold of a file
         std::lock_guard lock(shard.mutex);
         auto at = shard.map.find(key);
         if (at == shard.map.end()) return std::nullopt;
         if (!counts(std::as_const(at->second->value))) {
-            drop(shard, key);
+            take(shard, at->second, dropped);
             return std::nullopt;
         }
         shard.order.splice(shard.order.begin(), shard.order, at->second);
@@ -124,10 +125,13 @@ private:
     void drop(Shard& shard, const K& key) {
         auto at = shard.map.find(key);
         if (at == shard.map.end()) return;
-        auto node = at->second;
+        std::list<Node> dropped;
+        take(shard, at->second, dropped);
+    }
+    static void take(Shard& shard, typename std::list<Node>::iterator node, std::list<Node>& into) {
         shard.weight -= node->weight;
-        shard.map.erase(at);
-        shard.order.erase(node);
+        shard.map.erase(node->key);
+        into.splice(into.begin(), shard.order, node);
     }
 
     // Whether there may be more.
@@ -135,11 +139,8 @@ private:
     bool drop_step(Shard& shard, F& gone) {
         std::list<Node> dropped;
         std::lock_guard lock(shard.mutex);
-        while (dropped.size() < kStep && !shard.order.empty() && gone(shard.order.back().value)) {
-            shard.weight -= shard.order.back().weight;
-            shard.map.erase(shard.order.back().key);
-            dropped.splice(dropped.begin(), shard.order, std::prev(shard.order.end()));
-        }
+        while (dropped.size() < kStep && !shard.order.empty() && gone(shard.order.back().value))
+            take(shard, std::prev(shard.order.end()), dropped);
         return dropped.size() == kStep;
     }
 

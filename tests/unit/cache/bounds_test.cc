@@ -18,6 +18,17 @@ protected:
         return fmt::format("{}/blobs/sha256/{:02x}/{}.{}", sim::Machine::kRoot,
                            std::to_integer<unsigned>(digest.sum()[0]), digest.hex(), generation);
     }
+    // Where the file was of a blob that has just made room for another.
+    std::string evicted() {
+        const auto digest = blob(600 * kKib);
+        read(digest);
+        const auto row = machine->metadata().find_blob(digest);
+        wait(1min);
+        read(blob(600 * kKib));
+        wait(5s);
+        EXPECT_FALSE(stored(digest));
+        return path_of(digest, row->generation);
+    }
 };
 
 TEST_F(BoundsTest, room_is_made_for_a_blob_by_what_was_not_read_for_long) {
@@ -96,29 +107,17 @@ TEST_F(BoundsTest, a_left_over_that_was_committed_without_a_row_leaves_no_file) 
 
 TEST_F(BoundsTest, what_was_evicted_is_erased_and_nothing_waits_for_it) {
     boot();
-    const auto first = blob(600 * kKib);
-    read(first);
-    const auto row = machine->metadata().find_blob(first);
-    wait(1min);
-    read(blob(600 * kKib));
-    wait(5s);
-    EXPECT_FALSE(stored(first));
-    EXPECT_FALSE(machine->files().open(path_of(first, row->generation), false));
+    const std::string path = evicted();
+    EXPECT_FALSE(machine->files().open(path, false));
     EXPECT_TRUE(machine->metadata().erasures(std::nullopt, 10).empty());
 }
 
 TEST_F(BoundsTest, what_was_evicted_does_not_come_back_uncounted_with_a_power_cut) {
     boot();
-    const auto first = blob(600 * kKib);
-    read(first);
-    const auto row = machine->metadata().find_blob(first);
-    wait(1min);
-    read(blob(600 * kKib));
-    wait(5s);
-    ASSERT_FALSE(stored(first));
+    const std::string path = evicted();
     crash(FaultFiles::Loss::everything);
     wait(5s);
-    EXPECT_FALSE(machine->files().open(path_of(first, row->generation), false));
+    EXPECT_FALSE(machine->files().open(path, false));
 }
 
 TEST_F(BoundsTest, a_file_whose_row_went_before_a_crash_goes_with_the_next_start) {

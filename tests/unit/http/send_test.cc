@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "http_world.h"
+#include "support/text_file.h"
 
 namespace weir::http {
 namespace {
@@ -42,26 +43,6 @@ Response source_response(std::unique_ptr<Source> source, std::optional<uint64_t>
 Piece piece_of(std::string_view text) {
     return Piece(as_bytes(text));
 }
-
-// A file that has no descriptor, as the simulator's have none.
-class MemoryFile : public File {
-public:
-    explicit MemoryFile(std::string bytes) : bytes_(std::move(bytes)) {}
-    size_t read_at(uint64_t offset, std::span<std::byte> into) const override {
-        if (offset >= bytes_.size()) return 0;
-        const size_t n = std::min(into.size(), bytes_.size() - static_cast<size_t>(offset));
-        std::memcpy(into.data(), bytes_.data() + offset, n);
-        return n;
-    }
-    void write_at(uint64_t, std::span<const std::byte>) override {}
-    void allocate(uint64_t) override {}
-    void sync() override {}
-    uint64_t size() const override { return bytes_.size(); }
-    int descriptor() const override { return -1; }
-
-private:
-    std::string bytes_;
-};
 
 void await(const Gate& gate) {
     const auto until = std::chrono::steady_clock::now() + kPatience;
@@ -117,7 +98,7 @@ TEST(Send, a_file_without_a_descriptor_is_read_in_the_pool) {
     const TestFile bytes(300'000);
     Server server;
     server.handler.later = [&](Request&) {
-        auto file = std::make_shared<MemoryFile>(bytes.bytes());
+        auto file = std::make_shared<TextFile>(bytes.bytes());
         return ready(source_response(file_source(std::move(file), 10, 299'990), 299'990));
     };
     Client client(server.port());
