@@ -87,7 +87,8 @@ private:
 Task<> scrub_left_overs(Scrubbing& run) {
     // What is known to have to go is no orphan.
     const std::atomic<bool> never{false};
-    co_await cache::erase_left_over(run.rooms.engine, run.rooms.store, run.rooms.pool, never);
+    cache::Erasures erasures(run.rooms.engine, run.rooms.store, nullptr, run.rooms.pool);
+    co_await erasures.erase_left_over(never);
     co_await check_stagings(run);
     LeftOvers left_overs(run);
     co_await run.rooms.pool.run([&left_overs] {

@@ -51,8 +51,9 @@ int gc(const VerbArguments& arguments, bool dry_run, std::ostream& out) {
     Rooms& rooms = bench.rooms();
     const auto options = collector_options(bench.config());
     const bool dry = dry_run || options.retention.dry_run;
-    cache::Collector collector(options, rooms.engine, rooms.engine, rooms.store, rooms.remote,
-                               nullptr, nullptr, rooms.pool, rooms.clock);
+    cache::Erasures erasures(rooms.engine, rooms.store, nullptr, rooms.pool);
+    cache::Collector collector(options, rooms.engine, rooms.engine, erasures, rooms.remote, nullptr,
+                               rooms.pool, rooms.clock);
     cache::CollectorReport report;
     LeftUploads uploads;
     json::array removed;

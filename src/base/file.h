@@ -26,6 +26,11 @@ public:
     // Reserves `bytes` from the start on the disk (fallocate), so that a disk that is too small
     // says so first. Where the file system can't, does nothing.
     virtual void allocate(uint64_t bytes) = 0;
+    // [first, end) takes no room on the disk any more, but for the blocks it shares with what is
+    // beside it, and reads as zeros; the size stays. Where the file system can't, does nothing.
+    virtual void release(uint64_t first, uint64_t end) = 0;
+    // Ends the file at `bytes`, if it was longer, and gives back what was allocated beyond its end.
+    virtual void cut(uint64_t bytes) = 0;
     // The data is durable when it returns.
     virtual void sync() = 0;
     virtual uint64_t size() const = 0;

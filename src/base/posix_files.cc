@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <fmt/format.h>
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
@@ -69,6 +70,27 @@ public:
         } while (result != 0 && errno == EINTR);
         if (result == 0 || errno == EOPNOTSUPP || errno == ENOSYS) return;
         fail("allocate", path_, errno);
+    }
+
+    void release(uint64_t first, uint64_t end) override {
+        if (first >= end) return;
+        int result;
+        do {
+            result = ::fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                 static_cast<off_t>(first), static_cast<off_t>(end - first));
+        } while (result != 0 && errno == EINTR);
+        if (result == 0 || errno == EOPNOTSUPP || errno == ENOSYS) return;
+        fail("release", path_, errno);
+    }
+
+    void cut(uint64_t bytes) override {
+        // Also where the size stays: that is what gives back blocks beyond it.
+        const auto end = static_cast<off_t>(std::min(size(), bytes));
+        int result;
+        do {
+            result = ::ftruncate(fd_, end);
+        } while (result != 0 && errno == EINTR);
+        if (result != 0) fail("cut", path_, errno);
     }
 
     void sync() override {

@@ -42,6 +42,7 @@ void Blobs::set_tiers(Tiers tiers) {
     tiers_ = std::move(tiers);
     context_.make_room = tiers_.make_room;
     context_.stored = tiers_.stored;
+    context_.settled = tiers_.settled;
     if (auto* upkeep = tiers_.upkeep)
         context_.lose = [upkeep](const oci::Digest& digest, uint64_t generation) {
             upkeep->lost_on_disk(digest, generation);
@@ -156,8 +157,13 @@ Task<std::shared_ptr<const File>> Blobs::open_file(oci::Digest digest, StoredBlo
         log::warn("cache", "the file of {} has {} bytes instead of {}: dropped", digest.text(),
                   size, stored.size);
         co_await pool_.run([this, digest, stored] { context_.lose(digest, stored.generation); });
-        context_.space.release(stored.size);
-        co_await store_.erase(digest, stored.generation);
+        if (tiers_.erasures) {
+            co_await tiers_.erasures->erase({digest, stored.generation, stored.size});
+            co_await tiers_.erasures->report();
+        } else {
+            co_await store_.erase(digest, stored.generation);
+            context_.space.release(stored.size);
+        }
         co_return nullptr;
     }
     files_.put(digest, file, stored.as_of);

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "async/semaphore.h"
+#include "cache/erasures.h"
 #include "cache/fetch_table.h"
 #include "cache/lookup.h"
 #include "cache/relay.h"
@@ -38,6 +39,8 @@ public:
         store::Remote* remote = nullptr;  // null: the disk is the store
         std::function<Task<bool>(uint64_t)> make_room;
         std::function<void()> stored;
+        std::function<Task<>()> settled;
+        Erasures* erasures = nullptr;
         uint64_t admit_min_bytes =
             0;  // > 0: a blob of that size is kept from its second request on
     };

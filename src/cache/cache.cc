@@ -5,7 +5,9 @@
 #include "base/log.h"
 #include "cache/blobs.h"
 #include "cache/collector.h"
+#include "cache/erasures.h"
 #include "cache/evictor.h"
+#include "cache/left_overs.h"
 #include "cache/lists.h"
 #include "cache/manifests.h"
 #include "cache/uploader.h"
@@ -90,6 +92,8 @@ struct Cache::Impl {
     Random& random;
     TierOptions tiers;
     std::unique_ptr<Uploader> uploader;
+    std::unique_ptr<Erasures> erasures;
+    std::unique_ptr<LeftOvers> left_overs;
     std::unique_ptr<Evictor> evictor;
     std::unique_ptr<Collector> collector;
     std::atomic<bool> stopping{false};
@@ -110,10 +114,13 @@ void Cache::start_tiers(TierOptions tiers) {
     i.tiers = tiers;
     meta::Upkeep& upkeep = *tiers.upkeep;
     upkeep.enable_uploads(tiers.remote != nullptr);
-    i.evictor = std::make_unique<Evictor>(tiers.eviction, i.metadata, upkeep, i.store, i.space,
+    i.erasures = std::make_unique<Erasures>(upkeep, i.store, &i.space, i.pool);
+    i.left_overs =
+        std::make_unique<LeftOvers>(i.metadata, *i.erasures, i.blobs.fetches(), i.pool, i.clock);
+    i.evictor = std::make_unique<Evictor>(tiers.eviction, i.metadata, upkeep, *i.erasures, i.space,
                                           i.blobs, i.pool, i.clock, i.scope, tiers.file_system);
-    i.collector = std::make_unique<Collector>(tiers.collector, i.metadata, upkeep, i.store,
-                                              tiers.remote, &i.space, &i.blobs, i.pool, i.clock);
+    i.collector = std::make_unique<Collector>(tiers.collector, i.metadata, upkeep, *i.erasures,
+                                              tiers.remote, &i.blobs, i.pool, i.clock);
     Loop& loop = (*i.loops)[i.loops->size() - 1];
     if (tiers.remote) {
         i.uploader = std::make_unique<Uploader>(i.metadata, upkeep, i.store, *tiers.remote, i.pool,
@@ -129,8 +136,12 @@ void Cache::start_tiers(TierOptions tiers) {
         if (i.uploader) i.uploader->wake();
         i.evictor->wake();
     };
+    const auto settled = [&i] { return i.left_overs->settled(); };
+    below.settled = settled;
+    below.erasures = i.erasures.get();
     i.blobs.set_tiers(std::move(below));
-    i.evictor->start(loop);
+    i.left_overs->start(i.scope, loop);
+    i.evictor->start(loop, settled);
     i.collector->start(i.scope, loop);
 }
 
@@ -148,6 +159,7 @@ Task<> Cache::stop() {
     if (impl_->collector) impl_->collector->stop();
     if (impl_->evictor) impl_->evictor->stop();
     if (impl_->uploader) impl_->uploader->stop();
+    if (impl_->left_overs) impl_->left_overs->stop();
     co_await impl_->blobs.stop();
     impl_->stopping = true;
     {

@@ -6,7 +6,6 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
-#include "cache/erasures.h"
 #include "meta/engine.h"
 
 namespace weir::cache {
@@ -42,14 +41,13 @@ struct Collector::Pass {
 };
 
 Collector::Collector(CollectorOptions options, meta::Metadata& metadata, meta::Upkeep& upkeep,
-                     store::Store& store, store::Remote* remote, store::Space* space, Blobs* blobs,
-                     Pool& pool, Clock& clock)
+                     Erasures& erasures, store::Remote* remote, Blobs* blobs, Pool& pool,
+                     Clock& clock)
     : options_(std::move(options)),
       metadata_(metadata),
       upkeep_(upkeep),
-      store_(store),
+      erasures_(erasures),
       remote_(remote),
-      space_(space),
       blobs_(blobs),
       pool_(pool),
       clock_(clock) {}
@@ -96,12 +94,6 @@ Task<> Collector::loop() {
         runner_.emplace(signal);
     }
     TimePoint due = clock_.now() + options().interval;
-    try {
-        if (const size_t files = co_await erase_left_over(upkeep_, store_, pool_, stopping_))
-            log::info("gc", "erased {} files that the last run had not come to", files);
-    } catch (const Failure& failure) {
-        log::warn("gc", "files that have to go wait for the next pass: {}", failure.what());
-    }
     while (!stopping_) {
         const CollectorOptions now_options = options();
         const TimePoint now = clock_.now();
@@ -262,7 +254,7 @@ Task<> Collector::sweep(Pass& pass) {
         co_await sleep_for(kPause);
     }
     co_await sweep_blobs(pass);
-    if (!pass.dry_run()) co_await erase_left_over(upkeep_, store_, pool_, stopping_);
+    if (!pass.dry_run()) co_await erasures_.erase_left_over(stopping_);
     co_await delete_doomed(pass);
     co_await pool_.run([&pass] { pass.upkeep->remove_empty_repositories(kRepositoryPage); });
 }
@@ -275,7 +267,7 @@ Task<> Collector::sweep_blobs(Pass& pass) {
         const auto doomed = co_await pool_.run([&pass, after, before, &next] {
             return pass.upkeep->sweep_blobs(after, before, kBlobPage, &next);
         });
-        std::vector<meta::Erasure> erased;
+        std::exception_ptr stuck;
         for (const auto& blob : doomed) {
             ++pass.report.blobs;
             pass.report.blob_bytes += blob.size;
@@ -284,11 +276,14 @@ Task<> Collector::sweep_blobs(Pass& pass) {
             if (pass.dry_run()) continue;
             if (blobs_) blobs_->forget(blob.digest);
             if (blob.generation == 0) continue;
-            if (space_) space_->release(blob.size);
-            co_await store_.erase(blob.digest, blob.generation);
-            erased.push_back({blob.digest, blob.generation});
+            try {
+                co_await erasures_.erase({blob.digest, blob.generation, blob.size});
+            } catch (const Failure&) {
+                stuck = std::current_exception();
+            }
         }
-        co_await report_erased(upkeep_, pool_, erased);
+        co_await erasures_.report();
+        if (stuck) std::rethrow_exception(stuck);
         if (!next) co_return;
         after = next;
         co_await sleep_for(kPause);

@@ -18,12 +18,11 @@
 #include "async/pool.h"
 #include "async/scope.h"
 #include "cache/blobs.h"
+#include "cache/erasures.h"
 #include "cache/tiers.h"
 #include "meta/metadata.h"
 #include "meta/upkeep.h"
 #include "store/remote.h"
-#include "store/space.h"
-#include "store/store.h"
 
 namespace weir::cache {
 
@@ -36,14 +35,13 @@ struct CollectorReport {
 
 class Collector {
 public:
-    // `remote`, `space` and `blobs` may be null: no durable tier; a verb beside a running server.
-    Collector(CollectorOptions, meta::Metadata&, meta::Upkeep&, store::Store&,
-              store::Remote* remote, store::Space* space, Blobs* blobs, Pool&, Clock&);
+    // `remote` and `blobs` may be null: no durable tier; a verb beside a running server.
+    Collector(CollectorOptions, meta::Metadata&, meta::Upkeep&, Erasures&, store::Remote* remote,
+              Blobs* blobs, Pool&, Clock&);
 
-    // What a crash left to erase first, then passes at their interval until stop(). In `scope`, on
-    // `loop`. A pass that takes longer than the interval is followed by one at the next multiple of
-    // it; one that was due but had to wait (switched off, or outside of its window) begins when it
-    // may.
+    // Passes at their interval until stop(), in `scope`, on `loop`. A pass that takes longer than
+    // the interval is followed by one at the next multiple of it; one that was due but had to wait
+    // (switched off, or outside of its window) begins when it may.
     void start(Scope& scope, Loop& loop);
     void stop();
     void set_options(CollectorOptions);
@@ -72,9 +70,8 @@ private:
     CollectorOptions options_;
     meta::Metadata& metadata_;
     meta::Upkeep& upkeep_;
-    store::Store& store_;
+    Erasures& erasures_;
     store::Remote* remote_;
-    store::Space* space_;
     Blobs* blobs_;
     Pool& pool_;
     Clock& clock_;

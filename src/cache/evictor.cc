@@ -4,7 +4,6 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
-#include "cache/erasures.h"
 
 namespace weir::cache {
 namespace {
@@ -14,16 +13,18 @@ constexpr Duration kRoomTime = 2s;
 constexpr size_t kPage = 64;        // victims a transaction looks at
 constexpr size_t kMaxPages = 4096;  // of one run, so that it ends
 constexpr size_t kLeftOverPage = 16;
+// A disk that keeps so many files that have to go gains nothing by more of them.
+constexpr size_t kMaxStuck = 16;
 constexpr auto kLeftOverAge = std::chrono::minutes(1);
 }  // namespace
 
 Evictor::Evictor(EvictionOptions options, meta::Metadata& metadata, meta::Upkeep& upkeep,
-                 store::Store& store, store::Space& space, Blobs& blobs, Pool& pool, Clock& clock,
+                 Erasures& erasures, store::Space& space, Blobs& blobs, Pool& pool, Clock& clock,
                  Scope& scope, std::function<DiskSpace()> file_system)
     : options_(std::move(options)),
       metadata_(metadata),
       upkeep_(upkeep),
-      store_(store),
+      erasures_(erasures),
       space_(space),
       blobs_(blobs),
       pool_(pool),
@@ -32,8 +33,8 @@ Evictor::Evictor(EvictionOptions options, meta::Metadata& metadata, meta::Upkeep
       file_system_(std::move(file_system)),
       rooms_(scope) {}
 
-void Evictor::start(Loop& loop) {
-    scope_.spawn(loop, [this] { return run(); });
+void Evictor::start(Loop& loop, std::function<Task<>()> settled) {
+    scope_.spawn(loop, [this, settled = std::move(settled)] { return run(settled); });
 }
 
 void Evictor::wake() {
@@ -59,7 +60,8 @@ EvictionOptions Evictor::options() const {
     return options_;
 }
 
-Task<> Evictor::run() {
+Task<> Evictor::run(std::function<Task<>()> settled) {
+    co_await settled();
     Signal signal;
     {
         std::lock_guard lock(mutex_);
@@ -97,6 +99,7 @@ Task<> Evictor::count_others() {
 }
 
 Task<> Evictor::look() {
+    co_await erasures_.retry();
     co_await count_others();
     const EvictionOptions options = this->options();
     if (const uint64_t bytes = over_watermark(0))
@@ -129,27 +132,24 @@ Task<uint64_t> Evictor::evict(Goal goal) {
     const bool s3 = options().durable_tier;
     size_t limit = kPage;
     for (size_t page = 0; page < kMaxPages && freed < goal.bytes && !stopping_; ++page) {
+        if (erasures_.stuck() >= kMaxStuck) break;
         const auto victims = co_await pool_.run([this, goal, s3, limit] {
             return upkeep_.disk_victims(goal.upstream, goal.accessed_before, s3, limit);
         });
         size_t taken = 0;
-        std::vector<meta::Erasure> erased;
         for (const auto& victim : victims) {
             if (freed >= goal.bytes) break;
             if (blobs_.in_use(victim.digest)) continue;
             const bool gone = co_await pool_.run([this, victim] { return upkeep_.evict(victim); });
             if (!gone) continue;
             blobs_.forget(victim.digest);
-            // Without its row it counts no more, whether or not its file can be removed now.
-            space_.release(victim.size);
-            co_await store_.erase(victim.digest, victim.generation);
-            erased.push_back({victim.digest, victim.generation});
+            co_await erasures_.erase({victim.digest, victim.generation, victim.size});
             freed += victim.size;
             ++taken;
             blobs_total.Increment();
             bytes_total.Increment(static_cast<double>(victim.size));
         }
-        co_await report_erased(upkeep_, pool_, erased);
+        co_await erasures_.report();
         if (victims.size() < limit) break;
         // Only what is in use was offered: look further down the list.
         if (taken == 0) limit *= 2;

@@ -15,19 +15,20 @@
 #include "async/scope.h"
 #include "async/semaphore.h"
 #include "cache/blobs.h"
+#include "cache/erasures.h"
 #include "cache/tiers.h"
 #include "meta/metadata.h"
 #include "meta/upkeep.h"
 #include "store/space.h"
-#include "store/store.h"
 
 namespace weir::cache {
 
 class Evictor {
 public:
-    Evictor(EvictionOptions, meta::Metadata&, meta::Upkeep&, store::Store&, store::Space&, Blobs&,
+    Evictor(EvictionOptions, meta::Metadata&, meta::Upkeep&, Erasures&, store::Space&, Blobs&,
             Pool&, Clock&, Scope&, std::function<DiskSpace()> file_system);
-    void start(Loop& loop);
+    // `settled`: until all that is on the disk is counted, which it waits for.
+    void start(Loop& loop, std::function<Task<>()> settled);
     void stop();
     void set_options(EvictionOptions);
     // Evicts until `bytes` more fit, if that is possible within a moment. Single flight.
@@ -42,7 +43,7 @@ private:
         std::optional<WallTime> accessed_before;
         const char* reason = "";
     };
-    Task<> run();
+    Task<> run(std::function<Task<>()> settled);
     Task<> look();
     Task<> count_others();
     Task<uint64_t> evict(Goal goal);
@@ -54,7 +55,7 @@ private:
     EvictionOptions options_;
     meta::Metadata& metadata_;
     meta::Upkeep& upkeep_;
-    store::Store& store_;
+    Erasures& erasures_;
     store::Space& space_;
     Blobs& blobs_;
     Pool& pool_;

@@ -67,8 +67,9 @@ bool Fetch::want(const std::vector<WantedRange>& wanted, const Origins& origins)
     return true;
 }
 
-void Fetch::close() {
+void Fetch::close(std::function<void()> ended) {
     std::lock_guard lock(mutex_);
+    ended_ = std::move(ended);
     state_ = State::parked;
 }
 
@@ -259,7 +260,7 @@ bool Fetch::learn_size(uint64_t size, const Origin& origin) {
         size_from_ = origin.key();
         resolve_wanted_locked();
         for (const auto& segment : segments_) segment->limit = std::min(segment->limit, size);
-        allocate = whole_ && staging_;
+        allocate = allocated_ = whole_ && staging_;
     }
     if (!reserve()) {
         if (!context_.make_room) throw no_room();  // room_asked_ stays: the failure answers

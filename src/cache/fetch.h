@@ -56,7 +56,15 @@ struct FetchContext {
     std::function<bool(const oci::Digest&, uint64_t)> admits = {};
     // The row outlived its file. On the pool.
     std::function<void(const oci::Digest&, uint64_t generation)> lose = {};
+    // Until all that is on the disk is counted: nothing is promised before.
+    std::function<Task<>()> settled = {};
+    // Files that could be neither recorded nor removed: nobody goes on with them.
+    static constexpr size_t kMaxRenounced = 4096;
+    Lru<oci::Digest, bool, oci::DigestHash> renounced{kMaxRenounced};
 };
+
+// What becomes of what an earlier fetch left: all of it goes, or what its row doesn't count.
+enum class LeftOver { dropped, cut };
 
 // A reader that may go while it waits. Own loop only; outlives the wait.
 struct Departure {
@@ -81,9 +89,13 @@ public:
     // Runs the driver in the context's scope on the current loop; `ended` is called once, when
     // nothing is left to do.
     void start(std::function<void()> ended);
-    // Takes no wishes: it only sweep()s.
-    void close();
-    Task<uint64_t> sweep(std::function<void()> ended);
+    // Takes no wishes: it only sweep()s, instead of start().
+    void close(std::function<void()> ended);
+    // Gives how many bytes count no more. Those who want the blob meanwhile start a fetch of their
+    // own, which waits for this one's end as for any other's.
+    Task<uint64_t> sweep(LeftOver);
+    // The same of one that waits until all is settled.
+    Task<uint64_t> tidy(LeftOver);
     // Ends it: waiters fail with `why`, what has arrived is recorded. Any thread.
     void cancel(const Failure& why);
     // Until the driver has ended.
@@ -144,7 +156,7 @@ private:
     TimePoint patience() const;
     void stop_segments();
     Task<> prepare();
-    bool adopt_staging(const meta::StagingRow& row, std::shared_ptr<store::Staging> staging);
+    void adopt_staging(const meta::StagingRow& row, std::shared_ptr<store::Staging> staging);
     // What a segment has learnt in this round over the origins.
     struct SegmentRound {
         TimePoint started{};
@@ -168,12 +180,15 @@ private:
     Failure verdict_locked(const SegmentRound& round) const;
     void blame(Origin& origin, const std::string& problem, SegmentRound& round);
     Duration head_time(const SegmentRound& round) const;
-    Task<> record();
+    Task<meta::Extents> record();
     Task<> finish();
     Task<> store_blob();
     Task<> restart_or_fail();
     Task<> end_partial();
     Task<> salvage();
+    Task<> renounce();
+    // What the file takes beyond these bytes, it gives back.
+    Task<> keep_only(std::shared_ptr<store::Staging> staging, meta::Extents extents);
     Task<> drop_file();
     void spawn_work();
     void hash_ahead();
@@ -261,6 +276,7 @@ private:
     uint64_t counted_ = 0;    // bytes of this blob that Space counts as used
     uint64_t row_bytes_ = 0;  // bytes of this blob that its row in the database counts
     bool unkept_ = false;     // it failed for want of room, or of a sound disk
+    bool allocated_ = false;  // the file may take more than what has come
     bool resumed_ = false;    // bytes of an earlier process are in the file
     bool shown_ = false;      // a reader was given bytes
     bool mismatch_ = false;   // all has arrived, and it is not the blob

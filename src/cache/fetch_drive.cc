@@ -42,6 +42,7 @@ Task<> Fetch::drive() {
     }
     bool broken = false;
     try {
+        if (context_.settled) co_await context_.settled();
         auto permit =
             co_await context_.permits.acquire(context_.clock.now() + context_.options.miss_timeout);
         co_await prepare();
@@ -131,8 +132,15 @@ Task<> Fetch::prepare() {
         // The process died, or the disk failed, between the commit and its row.
         if (!staging)
             staging = co_await context_.store.take_back(digest, found.staging->generation);
-        if (staging && adopt_staging(*found.staging, staging)) co_return;
+        const bool sound = !context_.renounced.get(digest);
+        if (staging && sound && !found.staging->extents.empty()) {
+            // One that the pass at the start did not come to may have more in it.
+            co_await keep_only(staging, found.staging->extents);
+            adopt_staging(*found.staging, std::move(staging));
+            co_return;
+        }
         co_await context_.store.discard_left_over(digest, found.staging->generation);
+        context_.renounced.erase(digest);
     }
     meta::StagingRow row;
     row.digest = digest;
@@ -157,8 +165,7 @@ Task<> Fetch::prepare() {
     for (const Firing& firing : out) firing.fire();
 }
 
-bool Fetch::adopt_staging(const meta::StagingRow& row, std::shared_ptr<store::Staging> staging) {
-    if (row.extents.empty()) return false;
+void Fetch::adopt_staging(const meta::StagingRow& row, std::shared_ptr<store::Staging> staging) {
     std::vector<Firing> out;
     {
         std::lock_guard lock(mutex_);
@@ -173,7 +180,6 @@ bool Fetch::adopt_staging(const meta::StagingRow& row, std::shared_ptr<store::St
     for (const Firing& firing : out) firing.fire();
     log::info("cache", "going on with {}: {} of {} bytes are here", digest_.text(),
               row.extents.total(), row.size.value_or(0));
-    return true;
 }
 
 void Fetch::spawn_work() {

@@ -9,7 +9,7 @@ namespace weir::cache {
 
 // Extents become part of the database only after their bytes are on disk; with them, who may be
 // given them: after a restart no upstream has to say so again.
-Task<> Fetch::record() {
+Task<meta::Extents> Fetch::record() {
     meta::StagingRow row;
     std::shared_ptr<store::Staging> staging;
     std::set<std::string> proven;
@@ -31,6 +31,7 @@ Task<> Fetch::record() {
         metadata.put_staging(row);
     });
     row_bytes_ = row.extents.total();
+    co_return row.extents;
 }
 
 Task<> Fetch::finish() {
@@ -150,9 +151,31 @@ Task<> Fetch::end_partial() {
         any = !have_.empty() && !doubtful_ && !mismatch_;
     }
     if (!any) co_return co_await drop_file();
-    co_await record();
+    const auto recorded = co_await record();
+    bool more = false;
+    {
+        std::lock_guard lock(mutex_);
+        more = allocated_ || claimed_ != recorded;
+    }
+    try {
+        if (more) co_await keep_only(staging_, recorded);
+    } catch (const Failure& failure) {
+        log::warn("cache", "what is here of {} takes more room than is counted: {}", digest_.text(),
+                  failure.what());
+    }
     std::lock_guard lock(mutex_);
     count_space_locked(row_bytes_);
+}
+
+Task<> Fetch::keep_only(std::shared_ptr<store::Staging> staging, meta::Extents extents) {
+    return context_.pool.run([staging = std::move(staging), extents = std::move(extents)] {
+        uint64_t kept_to = 0;
+        for (const auto& extent : extents.list()) {
+            staging->file->release(kept_to, extent.first);
+            kept_to = extent.end;
+        }
+        staging->file->cut(kept_to);
+    });
 }
 
 // Nothing of this stays. The file goes first: a row without a file is harmless, a file without a
@@ -168,36 +191,46 @@ Task<> Fetch::drop_file() {
     count_space_locked(0);
 }
 
-// Instead of start(): drops what an earlier fetch left. Those who want the blob meanwhile start a
-// fetch of their own, which waits for this one's end as for any other's.
-Task<uint64_t> Fetch::sweep(std::function<void()> ended) {
-    ended_ = std::move(ended);
+Task<uint64_t> Fetch::sweep(LeftOver fate) {
     uint64_t freed = 0;
     std::exception_ptr error;
     try {
-        auto& metadata = context_.metadata;
-        const auto digest = digest_;
-        bool stored = false;
-        const auto row = co_await context_.pool.run([&metadata, digest, &stored] {
-            auto staging = metadata.find_staging(digest);
-            const auto blob = metadata.find_blob(digest);
-            stored = staging && blob && blob->on_disk && blob->generation == staging->generation;
-            return staging;
-        });
-        if (row) {
-            // The file first, as in drop_file(). The process may have died between its commit and
-            // its row.
-            co_await context_.store.discard_left_over(digest, row->generation);
-            if (!stored) co_await context_.store.erase(digest, row->generation);
-            co_await context_.pool.run([&metadata, digest] { metadata.remove_staging(digest); });
-            freed = row->extents.total();
-            context_.space.release(freed);
-        }
+        freed = co_await tidy(fate);
     } catch (...) {
         error = std::current_exception();
     }
     conclude();
     if (error) std::rethrow_exception(error);
+    co_return freed;
+}
+
+Task<uint64_t> Fetch::tidy(LeftOver fate) {
+    auto& metadata = context_.metadata;
+    const auto digest = digest_;
+    bool stored = false;
+    const auto row = co_await context_.pool.run([&metadata, digest, &stored] {
+        auto staging = metadata.find_staging(digest);
+        const auto blob = metadata.find_blob(digest);
+        stored = staging && blob && blob->on_disk && blob->generation == staging->generation;
+        return staging;
+    });
+    if (!row) co_return 0;
+    // The process may have died between its commit and its row.
+    if (fate == LeftOver::cut && !row->extents.empty()) {
+        auto staging = co_await context_.store.reopen(digest, row->generation);
+        if (!staging && !stored)
+            staging = co_await context_.store.take_back(digest, row->generation);
+        if (staging) {
+            co_await keep_only(std::move(staging), row->extents);
+            co_return 0;
+        }
+    }
+    // The file first, as in drop_file().
+    co_await context_.store.discard_left_over(digest, row->generation);
+    if (!stored) co_await context_.store.erase(digest, row->generation);
+    co_await context_.pool.run([&metadata, digest] { metadata.remove_staging(digest); });
+    const uint64_t freed = row->extents.total();
+    context_.space.release(freed);
     co_return freed;
 }
 
@@ -210,8 +243,24 @@ Task<> Fetch::salvage() {
     } catch (const std::exception& error) {
         log::warn("cache", "what has arrived of {} is lost: {}", digest_.text(), error.what());
     }
+    co_await renounce();
     std::lock_guard lock(mutex_);
     count_space_locked(row_bytes_);
+}
+
+// Readers may have been shown more than the row tells of, so the file is not cut to that: it goes,
+// and whoever reads it has it open. The row stays, counts on, and harms nobody.
+Task<> Fetch::renounce() {
+    if (!staging_) co_return;
+    try {
+        co_await context_.store.discard(staging_);
+        co_await context_.store.erase(digest_, staging_->generation);
+        co_return;
+    } catch (const Failure& failure) {
+        log::warn("cache", "what is here of {} takes more room than is counted: {}", digest_.text(),
+                  failure.what());
+    }
+    context_.renounced.put(digest_, true);
 }
 
 }  // namespace weir::cache

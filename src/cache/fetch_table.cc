@@ -33,16 +33,28 @@ std::shared_ptr<Fetch> FetchTable::find(const oci::Digest& digest) const {
     return at == fetches_.end() ? nullptr : at->second;
 }
 
+std::shared_ptr<Fetch> FetchTable::sweeper(const oci::Digest& digest) {
+    std::lock_guard lock(mutex_);
+    if (stopped_ || fetches_.contains(digest)) return nullptr;
+    auto fetch = std::make_shared<Fetch>(context_, digest, nullptr);
+    fetch->close([this, digest, raw = fetch.get()] { ended(digest, raw); });
+    fetches_.emplace(digest, fetch);
+    return fetch;
+}
+
 Task<uint64_t> FetchTable::drop_left_over(oci::Digest digest) {
-    std::shared_ptr<Fetch> sweeper;
-    {
-        std::lock_guard lock(mutex_);
-        if (stopped_ || fetches_.contains(digest)) co_return 0;
-        sweeper = std::make_shared<Fetch>(context_, digest, nullptr);
-        sweeper->close();
-        fetches_.emplace(digest, sweeper);
+    const auto fetch = sweeper(digest);
+    if (!fetch) co_return 0;
+    co_return co_await fetch->sweep(LeftOver::dropped);
+}
+
+Task<> FetchTable::cut_left_over(oci::Digest digest, bool before_all) {
+    if (const auto fetch = sweeper(digest)) {
+        co_await fetch->sweep(LeftOver::cut);
+        co_return;
     }
-    co_return co_await sweeper->sweep([this, digest, raw = sweeper.get()] { ended(digest, raw); });
+    const auto waiting = before_all ? find(digest) : nullptr;
+    if (waiting) co_await waiting->tidy(LeftOver::cut);
 }
 
 void FetchTable::ended(const oci::Digest& digest, const Fetch* fetch) {

@@ -27,11 +27,17 @@ public:
     // Drops what an earlier fetch left of the digest, unless one runs; gives how many bytes that
     // were. One that is wanted meanwhile begins after it.
     Task<uint64_t> drop_left_over(oci::Digest);
+    // Gives back what its file takes beyond what its row counts; drops it where the row counts
+    // nothing. `before_all`: no fetch has begun yet, however many wait to; else a digest whose
+    // fetch runs is left to that.
+    Task<> cut_left_over(oci::Digest, bool before_all);
     // Cancels all and waits for their ends.
     Task<> stop();
     size_t size() const;
 
 private:
+    // In the table until it has ended; nullptr when a fetch of the digest is there.
+    std::shared_ptr<Fetch> sweeper(const oci::Digest&);
     void ended(const oci::Digest&, const Fetch*);
 
     FetchContext& context_;

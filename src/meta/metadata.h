@@ -134,6 +134,8 @@ public:
     virtual void put_staging(const StagingRow&) = 0;  // insert or replace
     virtual bool remove_staging(const oci::Digest&) = 0;
     virtual std::vector<StagingRow> stagings(size_t limit) = 0;  // oldest first
+    virtual std::vector<StagingRow> stagings_after(std::optional<oci::Digest>,
+                                                   size_t limit) = 0;  // in digest order
 
     // A number never given before, also not before a restart.
     virtual uint64_t next_generation() = 0;

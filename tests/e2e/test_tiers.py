@@ -492,6 +492,42 @@ def test_a_file_whose_unlink_a_kill_has_prevented_goes_with_the_next(bounded, se
     assert kept.exists()
 
 
+def test_what_a_kill_or_a_break_leaves_on_the_disk_is_what_is_counted(new_front, new_weir, registry, maker):
+    """A layer's file is allocated whole; what doesn't come of it takes no room that maxBytes doesn't know of."""
+    front = new_front(tls=False, auth=False)
+    weir = new_weir(front, weir={"cache": {"maxBytes": LIMIT}, "fetch": {"recordInterval": "16MiB"}})
+    killed, broken = (layer_of(registry.push(f"lab/{name}", "v1", maker.single((48 * MB,)))) for name in ("killed", "broken"))
+
+    def counted():
+        (staged,) = tiers.rows(weir, "SELECT staging_bytes FROM counters")[0]
+        return staged
+
+    def settled():
+        taken = sum(path.stat().st_blocks * 512 for path in tiers.disk_files(weir))
+        # Blocks that extents begin and end in, and small blobs' ends.
+        return abs(taken - counted() - sum(size for (size,) in tiers.rows(weir, "SELECT size FROM blobs"))) < MB
+
+    front.rule({"kind": "blob"}, rate=40 * MB)
+    reading = wire.Reading(weir, path_of("lab/killed", killed))
+    reading.read(30 * MB)
+    weir.kill()
+    reading.close()
+    assert not settled(), "the kill left nothing to give back"
+    weir.start()
+    eventually(settled, say="the disk to take what is counted, after a kill")
+    assert 16 * MB <= counted() <= 30 * MB
+
+    front.heal()
+    front.rule({"kind": "blob"}, status=404)
+    front.rule({"kind": "blob"}, times=1, status=0, cut_after=20 * MB)
+    assert 0 < wire.fetch(weir, path_of("lab/broken", broken)).count < broken.size
+    eventually(settled, say="the disk to take what is counted, after a break")
+    front.heal()
+    for name, layer in (("lab/killed", killed), ("lab/broken", broken)):
+        get(weir, name, layer)
+    assert settled()
+
+
 def test_kill_9_in_the_middle_of_a_fetch_from_s3_leaves_the_object_and_no_stray_file(bounded, series, faults, fast_front, s3):
     weir = bounded()
     layer = series[0]

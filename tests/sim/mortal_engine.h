@@ -78,6 +78,10 @@ public:
     void put_staging(const meta::StagingRow& row) override { write().put_staging(row); }
     bool remove_staging(const oci::Digest& d) override { return write().remove_staging(d); }
     std::vector<meta::StagingRow> stagings(size_t limit) override { return read().stagings(limit); }
+    std::vector<meta::StagingRow> stagings_after(std::optional<oci::Digest> after,
+                                                 size_t limit) override {
+        return read().stagings_after(after, limit);
+    }
     uint64_t next_generation() override { return write().next_generation(); }
     void touch(std::span<const meta::Touch> touches) override { write().touch(touches); }
     meta::Usage usage() override { return read().usage(); }

@@ -254,6 +254,10 @@ void World::check_disk() {
     if (space.used() != counted + staged)
         wrong(fmt::format("{} bytes count as used, blobs have {} and staging {}", space.used(),
                           counted, staged));
+    // What a crash left is looked at where there are bounds to keep.
+    const uint64_t named = files.named_bytes();
+    if (tidy && (troubles_.tiers() || !troubles_.crashes) && named != space.used())
+        wrong(fmt::format("{} bytes are on the disk, {} count as used", named, space.used()));
 }
 
 // ---- when all is well again

@@ -53,10 +53,7 @@ void World::check_bound() {
     const uint64_t bytes = machine_->files().named_bytes();
     if (bytes <= most_bytes_) return;
     most_bytes_ = bytes;
-    // What had come of a blob since its extents were last recorded is counted when the blob is
-    // gone on with or dropped, and so is what was to be erased.
-    if (bytes > limit + uncounted_)
-        wrong(fmt::format("{} bytes are on a disk tier of {}", bytes, limit));
+    if (bytes > limit) wrong(fmt::format("{} bytes are on a disk tier of {}", bytes, limit));
 }
 
 // ---- what is asked of upstreams

@@ -110,10 +110,6 @@ Task<> World::restart(bool crash) {
         co_await machine_->crash(loss, idle);
         after_crash();
         if (troubles_.tiers()) check_rows();
-        const uint64_t counted = machine_->metadata().tier_usage().disk_bytes +
-                                 machine_->metadata().usage().staging_bytes;
-        const uint64_t named = machine_->files().named_bytes();
-        uncounted_ = named - std::min(named, counted);
     } else {
         note("stop");
         co_await machine_->stop(idle);

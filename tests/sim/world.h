@@ -183,7 +183,6 @@ private:
     std::map<oci::Digest, TimePoint> in_s3_;  // since when
     uint64_t changes_ = 0;                    // of the disk, when its bytes were counted
     uint64_t most_bytes_ = 0;                 // on the disk tier, seen so far
-    uint64_t uncounted_ = 0;                  // of them, that a crash left and no row tells of
     std::map<std::string, int> heads_;        // under way, by "<registry> <repository> <tag>"
     uint64_t trace_ = 0xcbf29ce484222325;
 };

@@ -14,6 +14,7 @@
 
 #include "base/failure.h"
 #include "base/random.h"
+#include "meta/extents.h"
 
 namespace weir {
 namespace {
@@ -28,11 +29,6 @@ uint64_t pages_of(uint64_t bytes) {
 struct Page {
     std::unique_ptr<Block> now;
     std::unique_ptr<Block> synced;  // of a dirty page: what the disk holds; null is zeros
-    size_t first = FaultFiles::kPageBytes, end = 0;  // from the first byte written to the last
-    void written(size_t from, size_t to) {
-        first = std::min(first, from);
-        end = std::max(end, to);
-    }
 };
 
 // A file, whatever its name is at the moment.
@@ -47,27 +43,53 @@ struct Node {
     std::set<uint64_t> dirty;
     uint64_t size = 0;
     uint64_t synced_size = 0;
-    uint64_t allocated_pages = 0;
-    uint64_t backed_pages = 0;  // allocated or written
+    meta::Extents allocated;
+    meta::Extents taken;        // allocated or written
+    uint64_t backed_pages = 0;  // of these bytes
     std::optional<std::string> path;
     std::optional<std::string> synced_path;
 
-    void back(uint64_t more_pages) {
-        backed_pages += more_pages;
-        *meter += more_pages * FaultFiles::kPageBytes;
+    // Counts the pages anew that `taken` is of now.
+    void count_pages() {
+        const uint64_t now = pages_in(taken);
+        *meter += (now - backed_pages) * FaultFiles::kPageBytes;  // modulo 2^64
+        backed_pages = now;
+    }
+    static uint64_t pages_in(const meta::Extents& bytes) {
+        meta::Extents whole;
+        for (const auto& [first, end] : bytes.list())
+            whole.insert(first / FaultFiles::kPageBytes, pages_of(end));
+        return whole.total();
     }
     // Pages that [first, end) would newly take.
     uint64_t missing_pages(uint64_t first, uint64_t end) const {
-        uint64_t missing = 0;
-        for (uint64_t page = std::max(first, allocated_pages); page < end; ++page)
-            missing += pages.contains(page) ? 0 : 1;
-        return missing;
+        meta::Extents more = taken;
+        more.insert(first, end);
+        return pages_in(more) - backed_pages;
     }
-    uint64_t written_bytes() const {
-        uint64_t bytes = std::min(size, allocated_pages * FaultFiles::kPageBytes);
-        for (auto at = pages.lower_bound(allocated_pages); at != pages.end(); ++at)
-            bytes += at->second.end - at->second.first;
-        return bytes;
+    void take(uint64_t first, uint64_t end) {
+        taken.insert(first, end);
+        count_pages();
+    }
+    // The bytes are zeros, and the pages that were theirs alone are gone.
+    void release(uint64_t first, uint64_t end) {
+        allocated.erase(first, end);
+        taken.erase(first, end);
+        count_pages();
+        for (auto at = pages.lower_bound(first / FaultFiles::kPageBytes);
+             at != pages.end() && at->first * FaultFiles::kPageBytes < end;) {
+            const uint64_t begin = at->first * FaultFiles::kPageBytes;
+            const uint64_t from = std::max(first, begin) - begin;
+            const uint64_t to = std::min(end - begin, FaultFiles::kPageBytes);
+            if (from == 0 && to == FaultFiles::kPageBytes) {
+                dirty.erase(at->first);
+                at = pages.erase(at);
+                continue;
+            }
+            for (Block* block : {at->second.now.get(), at->second.synced.get()})
+                if (block) std::fill(block->begin() + from, block->begin() + to, std::byte{0});
+            ++at;
+        }
     }
     Block& writable_page(uint64_t index) {
         Page& page = pages[index];
@@ -142,10 +164,11 @@ struct FaultFiles::Disk {
         if (changing) ++changes;
     }
 
-    void take(Node& node, uint64_t more_pages, const char* what) {
-        if (more_pages > (capacity - std::min(capacity, stored->load())) / kPageBytes)
+    void take(Node& node, uint64_t first, uint64_t end, const char* what) {
+        const uint64_t free = (capacity - std::min(capacity, stored->load())) / kPageBytes;
+        if (node.missing_pages(first, end) > free)
             fail(what, node.path.value_or("(removed)"), "No space left on device", Kind::no_space);
-        node.back(more_pages);
+        node.take(first, end);
     }
 
     Directory& directory(const char* what, const std::string& path) {
@@ -241,12 +264,10 @@ public:
         enter("write", disk_->rates.write, true);
         if (!writable_) disk_->fail("write", name(), "not open for writing");
         if (from.empty()) return;
-        const uint64_t first = offset / FaultFiles::kPageBytes;
-        disk_->take(*node_, node_->missing_pages(first, pages_of(offset + from.size())), "write");
+        disk_->take(*node_, offset, offset + from.size(), "write");
         for_pages(
             offset, from.size(), [&](uint64_t page, size_t in_page, size_t done, size_t bytes) {
                 std::memcpy(node_->writable_page(page).data() + in_page, from.data() + done, bytes);
-                node_->pages[page].written(in_page, in_page + bytes);
             });
         node_->size = std::max(node_->size, offset + from.size());
     }
@@ -255,14 +276,24 @@ public:
         std::lock_guard lock(disk_->mutex);
         enter("allocate", disk_->rates.write, true);
         // A disk far larger than memory costs nothing here: pages are counted, not made.
-        const uint64_t pages = pages_of(bytes);
-        if (pages <= node_->allocated_pages) return;
-        uint64_t written = 0;
-        for (auto at = node_->pages.lower_bound(node_->allocated_pages);
-             at != node_->pages.end() && at->first < pages; ++at)
-            ++written;
-        disk_->take(*node_, pages - node_->allocated_pages - written, "allocate");
-        node_->allocated_pages = pages;
+        disk_->take(*node_, 0, bytes, "allocate");
+        node_->allocated.insert(0, bytes);
+    }
+
+    void release(uint64_t first, uint64_t end) override {
+        std::lock_guard lock(disk_->mutex);
+        enter("release", disk_->rates.write, true);
+        if (!writable_) disk_->fail("release", name(), "not open for writing");
+        if (first < end) node_->release(first, end);
+    }
+
+    void cut(uint64_t bytes) override {
+        std::lock_guard lock(disk_->mutex);
+        enter("cut", disk_->rates.write, true);
+        if (!writable_) disk_->fail("cut", name(), "not open for writing");
+        node_->size = std::min(node_->size, bytes);
+        node_->synced_size = std::min(node_->synced_size, bytes);
+        node_->release(node_->size, UINT64_MAX);
     }
 
     void sync() override {
@@ -332,7 +363,8 @@ void FaultFiles::Disk::keep_some_names() {
 std::shared_ptr<Node> FaultFiles::Disk::survivor(Node& before, Loss loss) {
     auto after = std::make_shared<Node>(stored);
     after->size = before.synced_size;
-    after->allocated_pages = before.allocated_pages;
+    after->allocated = before.allocated;
+    after->taken = before.taken;
     for (auto& [index, page] : before.pages) {
         auto block = std::move(page.now);
         if (before.dirty.contains(index)) {
@@ -351,15 +383,15 @@ std::shared_ptr<Node> FaultFiles::Disk::survivor(Node& before, Loss loss) {
                 after->size =
                     std::max(after->size, std::min(before.size, (index + 1) * kPageBytes));
         }
-        if (!block) continue;
-        Page& kept = after->pages[index];
-        kept.now = std::move(block);
-        kept.written(page.first, page.end);
+        if (block) {
+            after->pages[index].now = std::move(block);
+        } else {
+            after->taken.erase(index * kPageBytes, (index + 1) * kPageBytes);
+        }
     }
+    for (const auto& [first, end] : after->allocated.list()) after->taken.insert(first, end);
     after->synced_size = after->size;
-    after->back(after->allocated_pages);
-    for (const auto& [index, page] : after->pages)
-        if (index >= after->allocated_pages) after->back(1);
+    after->count_pages();
     return after;
 }
 
@@ -399,7 +431,7 @@ uint64_t FaultFiles::named_bytes() const {
     std::lock_guard lock(disk_->mutex);
     uint64_t bytes = 0;
     for (const auto& [path, directory] : disk_->directories)
-        for (const auto& [name, node] : directory.now) bytes += node->written_bytes();
+        for (const auto& [name, node] : directory.now) bytes += node->taken.total();
     return bytes;
 }
 

@@ -4,7 +4,8 @@
 // part of the rest, down to single sectors: file contents since the last sync(), names since the
 // last sync_directory(). What it takes for granted, as journaling file systems do: a rename is
 // atomic, also across directories, and syncing either directory makes it durable; a name is durable
-// only if its directory, and each above it, is.
+// only if its directory, and each above it, is; what a file gives back (release, cut) is gone at
+// once, and for good.
 //
 // Any thread. Seeded: the same calls in the same order give the same faults. Files have no
 // descriptor().
@@ -26,7 +27,7 @@ public:
     // The chance that one call of a kind fails with Failure{io} and changes nothing.
     struct Rates {
         double read = 0;   // read_at, open
-        double write = 0;  // write_at, allocate
+        double write = 0;  // write_at, allocate, release, cut
         double sync = 0;   // sync, sync_directory; nothing becomes durable
         double name = 0;   // create, rename, remove, make_directories
     };
@@ -39,9 +40,8 @@ public:
     // Writing beyond it is Failure{no_space}. Removed files count until they are closed.
     void set_capacity(uint64_t bytes);
     uint64_t stored_bytes() const;
-    // What all files that have a name hold: what was written, and what was allocated up to their
-    // ends. Holes don't count, nor does the rest of a page that was written in part: weir's limits
-    // are in bytes.
+    // What all files that have a name hold: what was written or allocated. Holes don't count, nor
+    // does the rest of a page that was written in part: weir's limits are in bytes.
     uint64_t named_bytes() const;
     void set_error_rates(Rates);
 

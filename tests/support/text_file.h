@@ -24,6 +24,8 @@ public:
     }
     void write_at(uint64_t, std::span<const std::byte>) override {}
     void allocate(uint64_t) override {}
+    void release(uint64_t, uint64_t) override {}
+    void cut(uint64_t) override {}
     void sync() override {}
     uint64_t size() const override { return text_.size(); }
     int descriptor() const override { return -1; }

@@ -47,6 +47,7 @@ public:
     void put_staging(const StagingRow&) override;
     bool remove_staging(const oci::Digest&) override;
     std::vector<StagingRow> stagings(size_t limit) override;
+    std::vector<StagingRow> stagings_after(std::optional<oci::Digest>, size_t limit) override;
 
     uint64_t next_generation() override;
     void touch(std::span<const Touch>) override;

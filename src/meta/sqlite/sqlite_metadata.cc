@@ -392,6 +392,20 @@ std::vector<StagingRow> SqliteEngine::stagings(size_t limit) {
     });
 }
 
+std::vector<StagingRow> SqliteEngine::stagings_after(std::optional<oci::Digest> after,
+                                                     size_t limit) {
+    return database_.read([&](Connection& c) {
+        const std::string key = key_after(after);
+        Query q(c,
+                "SELECT digest, generation, size, updated, extents FROM staging "
+                "WHERE digest > ? ORDER BY digest LIMIT ?",
+                Bytes{key}, row_limit(limit));
+        std::vector<StagingRow> rows;
+        while (q.next()) rows.push_back(staging_row(c, q));
+        return rows;
+    });
+}
+
 uint64_t SqliteEngine::next_generation() {
     std::lock_guard lock(generation_mutex_);
     if (generation_ == generation_end_) {

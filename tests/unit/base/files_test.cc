@@ -66,6 +66,37 @@ TEST_F(PosixFilesTest, reserving_does_not_change_the_size) {
     file->allocate(0);
 }
 
+TEST_F(PosixFilesTest, what_is_given_back_takes_no_room_on_the_disk) {
+    const auto on_disk = [&] {
+        struct stat info{};
+        EXPECT_EQ(::stat(path("a").c_str(), &info), 0);
+        return static_cast<uint64_t>(info.st_blocks) * 512;
+    };
+    constexpr uint64_t kMib = 1 << 20;
+    auto file = files.create(path("a"));
+    file->allocate(8 * kMib);
+    const std::string bytes(4 * kMib, 'x');
+    file->write_at(0, as_bytes(bytes));
+    file->sync();
+    EXPECT_GE(on_disk(), 8 * kMib);
+    file->release(kMib, 3 * kMib);
+    EXPECT_EQ(file->size(), 4 * kMib);
+    EXPECT_LE(on_disk(), 6 * kMib + 65536);
+    file->cut(4 * kMib);
+    EXPECT_EQ(file->size(), 4 * kMib);
+    EXPECT_LE(on_disk(), 2 * kMib + 65536) << "also where nothing was beyond its end";
+    std::byte at_hole[2];
+    EXPECT_EQ(file->read_at(3 * kMib - 1, at_hole), 2u);
+    EXPECT_EQ(at_hole[0], std::byte{0});
+    EXPECT_EQ(at_hole[1], std::byte{'x'});
+    file->cut(kMib / 2);
+    EXPECT_EQ(file->size(), kMib / 2);
+    EXPECT_LE(on_disk(), kMib / 2 + 65536);
+    file->cut(kMib);
+    EXPECT_EQ(file->size(), kMib / 2) << "never longer";
+    file->release(0, 0);
+}
+
 TEST_F(PosixFilesTest, a_file_is_created_once_and_not_for_everybody) {
     files.create(path("a"));
     EXPECT_EQ(kind_of([&] { files.create(path("a")); }), Kind::io);

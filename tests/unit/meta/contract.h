@@ -301,6 +301,21 @@ TEST_P(MetadataContract, stagings_come_oldest_first) {
     EXPECT_EQ(db->usage().staging_bytes, 60u);
 }
 
+TEST_P(MetadataContract, stagings_are_walked_in_digest_order) {
+    db->put_staging(staging_row(3, 3, 30, 200));
+    db->put_staging(staging_row(1, 1, 10, 300));
+    db->put_staging(staging_row(2, 2, 20, 100));
+    const auto first = db->stagings_after({}, 2);
+    ASSERT_EQ(first.size(), 2u);
+    EXPECT_EQ(first[0].digest, digest_of(1));
+    EXPECT_EQ(first[1].digest, digest_of(2));
+    EXPECT_EQ(first[1].extents.text(), "0-20");
+    const auto rest = db->stagings_after(first[1].digest, 2);
+    ASSERT_EQ(rest.size(), 1u);
+    EXPECT_EQ(rest[0].generation, 3u);
+    EXPECT_TRUE(db->stagings_after(rest[0].digest, 2).empty());
+}
+
 // --- generations, access times, counters
 // ----------------------------------------------------------
 

@@ -46,7 +46,7 @@ TEST(FaultFiles, behaves_like_the_real_disk) {
         for (int step = 0; step < 300; ++step) {
             const auto& name = names[random.below(names.size())];
             const auto& other = names[random.below(names.size())];
-            const uint64_t action = random.below(6);
+            const uint64_t action = random.below(8);
             const uint64_t offset = random.below(10'000);
             const std::string bytes(random.below(6000), static_cast<char>('a' + random.below(26)));
             std::vector<std::string> seen;
@@ -57,7 +57,9 @@ TEST(FaultFiles, behaves_like_the_real_disk) {
                     if (action == 1) disk->rename(name, other);
                     if (action == 2) result = disk->remove(name) ? "removed" : "absent";
                     auto file = disk->open(name, true);
-                    if (action >= 3 && file) file->write_at(offset, as_bytes(bytes));
+                    if (action >= 3 && action < 6 && file) file->write_at(offset, as_bytes(bytes));
+                    if (action == 6 && file) file->release(offset, offset + bytes.size());
+                    if (action == 7 && file) file->cut(offset);
                     if (file) result += content(*file);
                     if (file && action == 5) {
                         std::string part(2000, '\0');
@@ -87,6 +89,32 @@ TEST(FaultFiles, an_open_file_outlives_its_name) {
     EXPECT_EQ(files.stored_bytes(), FaultFiles::kPageBytes);
     file.reset();
     EXPECT_EQ(files.stored_bytes(), 0u);
+}
+
+TEST(FaultFiles, what_is_given_back_counts_no_more_also_after_a_crash) {
+    FaultFiles files;
+    auto file = files.create("/a");
+    file->allocate(100'000);
+    write(*file, 0, std::string(50'000, 'x'));
+    file->sync();
+    files.sync_directory("/");
+    EXPECT_EQ(files.named_bytes(), 100'000u);
+    file->release(1000, 30'000);
+    EXPECT_EQ(files.named_bytes(), 71'000u);
+    file->cut(1 << 20);
+    EXPECT_EQ(file->size(), 50'000u);
+    EXPECT_EQ(files.named_bytes(), 21'000u);
+    file->cut(40'000);
+    EXPECT_EQ(files.named_bytes(), 11'000u);
+    const std::string kept =
+        std::string(1000, 'x') + std::string(29'000, '\0') + std::string(10'000, 'x');
+    EXPECT_EQ(content(*file), kept);
+    file.reset();
+    files.crash();
+    EXPECT_EQ(files.named_bytes(), 11'000u);
+    EXPECT_EQ(content(*files.open("/a", false)), kept);
+    // The pages of [0, 1000) and of [30000, 40000).
+    EXPECT_EQ(files.stored_bytes(), 4 * FaultFiles::kPageBytes);
 }
 
 TEST(FaultFiles, a_file_opened_for_reading_is_not_written) {
