@@ -264,7 +264,7 @@ bool Fetch::learn_size(uint64_t size, const Origin& origin) {
     }
     if (!reserve()) {
         if (!context_.make_room) throw no_room();  // room_asked_ stays: the failure answers
-        // The transfer ends here; its coroutine makes room and asks again.
+        // The transfer pauses here; the driver makes room and lets it go on.
         std::lock_guard lock(mutex_);
         room_wanted_ = true;
         allocate = false;

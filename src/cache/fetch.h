@@ -202,7 +202,6 @@ private:
     uint64_t foreseen_locked();
     uint64_t unpromised_locked(uint64_t total) const;
     Task<> ensure_room();
-    Task<bool> made_room();
     Failure no_room() const;
     void count_space_locked(uint64_t total);
 
@@ -269,7 +268,7 @@ private:
     // Taken before the mutex while space is asked for: a driver and a transfer that ask at once
     // would ask for the same bytes, and one of them be refused.
     std::mutex promising_;
-    bool room_wanted_ = false;  // a segment stopped until there is room
+    bool room_wanted_ = false;  // a segment pauses until there is room
     bool room_asked_ = false;   // the size is known, and whether there is room for it is not yet
     // Whoever is told the size is told, too, whether this will be kept or relayed.
     bool head_known_locked() const { return size_ && file_ && !room_wanted_ && !room_asked_; }

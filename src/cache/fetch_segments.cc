@@ -116,7 +116,6 @@ Task<> Fetch::attempt(std::shared_ptr<Segment> segment, std::shared_ptr<Origin> 
         done = segment->done();
     }
     if (progress) round.forget();
-    if (co_await made_room()) co_return;
     if (!problem.empty()) co_return blame(*origin, problem, round);
     using upstream::TransferEnd;
     if (answer.end == TransferEnd::complete && !range.last && range.suffix == 0 && !size()) {

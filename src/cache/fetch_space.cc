@@ -1,8 +1,10 @@
 // cache/fetch_space.cc: the space of a Fetch: promised before bytes are written, counted once they
 // stay. Nothing is written that was not promised.
 #include <algorithm>
+#include <utility>
 
 #include "cache/fetch.h"
+#include "cache/segment.h"
 
 namespace weir::cache {
 
@@ -61,37 +63,32 @@ Failure Fetch::no_room() const {
     return Failure(Kind::no_space, fmt::format("no room for {}", digest_.text()));
 }
 
+// Until there is room for what is foreseen, then transfers that paused for it go on. Without any
+// the fetch has failed.
 Task<> Fetch::ensure_room() {
-    if (reserve()) co_return;
-    uint64_t rest = 0;
-    {
-        std::lock_guard lock(mutex_);
-        rest = unpromised_locked(foreseen_locked());
-    }
-    // More may be wanted by the time that there is room: then there has to be room for that too.
-    if (!context_.make_room || !co_await context_.make_room(rest) || !reserve()) throw no_room();
-}
-
-// true: the transfer ended for want of room, and there is some now: ask the same origin again.
-// Without any the fetch has failed.
-Task<bool> Fetch::made_room() {
-    {
-        std::lock_guard lock(mutex_);
-        if (!room_wanted_ || state_ != State::running) co_return false;
-    }
-    try {
-        co_await ensure_room();
-    } catch (const Failure&) {
-        fail(std::current_exception());
+    if (!reserve()) {
+        uint64_t rest = 0;
+        {
+            std::lock_guard lock(mutex_);
+            rest = unpromised_locked(foreseen_locked());
+        }
+        // More may be wanted by the time that there is room: then there has to be room for that
+        // too.
+        if (!context_.make_room || !co_await context_.make_room(rest) || !reserve())
+            fail(std::make_exception_ptr(no_room()));
     }
     std::vector<Firing> out;
+    std::vector<std::shared_ptr<client::TransferHandle>> paused;
     {
         std::lock_guard lock(mutex_);
-        room_wanted_ = false;
+        if (!std::exchange(room_wanted_, false)) co_return;
         fire_locked(out);
+        if (state_ == State::running)
+            for (const auto& segment : segments_)
+                if (segment->handle) paused.push_back(segment->handle);
     }
     for (const auto& firing : out) firing.fire();
-    co_return true;
+    for (const auto& handle : paused) handle->resume();
 }
 
 // Of this blob `total` bytes stay on disk: that much counts as used, what was promised beyond is

@@ -59,7 +59,7 @@ BodyAction Segment::on_head(const upstream::BlobHead& head) {
             return BodyAction::stop;
         }
         std::lock_guard lock(fetch_->mutex_);
-        return fetch_->room_wanted_ ? BodyAction::stop : BodyAction::go_on;
+        return fetch_->room_wanted_ ? BodyAction::pause : BodyAction::go_on;
     } catch (...) {
         fetch_->fail(std::current_exception());
         return BodyAction::stop;

@@ -55,6 +55,7 @@ public:
     void resume() {
         if (!paused_ || ended_) return;
         paused_ = false;
+        if (std::exchange(at_head_, false)) return wait_for_piece();
         piece();
     }
     // The other side is gone.
@@ -76,10 +77,15 @@ private:
         const bool has_body = call_.method != "HEAD" && reply_.source && reply_.length > 0;
         if (has_body && reply_.content_length && *reply_.content_length > call_.max_body_bytes)
             return finish(End::too_large);
-        if (sink_ && sink_->on_head(end_.head) == BodyAction::stop) return finish(End::stopped);
+        const auto action = sink_ ? sink_->on_head(end_.head) : BodyAction::go_on;
+        if (action == BodyAction::stop) return finish(End::stopped);
         if (ended_) return;
         if (call_.method == "HEAD") return finish(End::complete);
         if (!has_body) return finish(short_of_length() ? End::cut : End::complete);
+        if (action == BodyAction::pause) {
+            paused_ = at_head_ = true;
+            return;
+        }
         wait_for_piece();
     }
 
@@ -164,7 +170,7 @@ private:
     Reply<client::ReplyEnd> result_;
     Loop::TimerId timer_;
     uint64_t sent_ = 0;
-    bool head_seen_ = false, paused_ = false, ended_ = false;
+    bool head_seen_ = false, paused_ = false, at_head_ = false, ended_ = false;
 };
 
 // As in the real client, both verbs arrive on the transfer's side a little later.

@@ -45,6 +45,7 @@ TEST_F(BoundsTest, room_is_made_for_a_blob_by_what_was_not_read_for_long) {
     EXPECT_FALSE(stored(old));
     EXPECT_TRUE(stored(used));
     EXPECT_LE(machine->space().used(), 1000 * kKib);
+    EXPECT_EQ(asks(What::blob).size(), 3u) << "its upstream was asked once, and waited";
     EXPECT_TRUE(whole(old, *read(old))) << "and it can be had again";
 }
 

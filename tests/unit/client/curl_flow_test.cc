@@ -210,6 +210,25 @@ TEST_F(CurlFlow, a_pause_at_the_head_holds_the_whole_body_back) {
     EXPECT_EQ(sink->bytes, 4u);
 }
 
+TEST_F(CurlFlow, a_sink_that_gathers_may_pause_at_its_head) {
+    WireServer server(WireServer::answers(
+        [](const std::string&) { return http_answer(200, std::string(1 << 20, 'x')); }));
+    Event paused;
+    sink->head = [&](const ReplyHead&) {
+        paused.set();
+        return BodyAction::pause;
+    };
+    Call call = call_to(server);
+    call.gather = true;
+    auto future = start(call, sink);
+    ASSERT_TRUE(paused.wait());
+    EXPECT_EQ(future.wait_for(50ms), std::future_status::timeout);
+    EXPECT_EQ(sink->bytes, 0u);
+    handle->resume();
+    EXPECT_EQ(RealLoop::value_of(std::move(future)).end, End::complete);
+    EXPECT_EQ(sink->bytes, 1u << 20);
+}
+
 TEST_F(CurlFlow, a_resume_that_overtakes_its_pause_is_not_lost) {
     WireServer server(WireServer::answers(
         [](const std::string&) { return http_answer(200, std::string(1 << 20, 'x')); }));
