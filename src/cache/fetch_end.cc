@@ -215,8 +215,9 @@ Task<uint64_t> Fetch::tidy(LeftOver fate) {
         return staging;
     });
     if (!row) co_return 0;
+    const bool sound = !context_.renounced.get(digest);
     // The process may have died between its commit and its row.
-    if (fate == LeftOver::cut && !row->extents.empty()) {
+    if (fate == LeftOver::cut && sound && !row->extents.empty()) {
         auto staging = co_await context_.store.reopen(digest, row->generation);
         if (!staging && !stored)
             staging = co_await context_.store.take_back(digest, row->generation);
@@ -228,6 +229,7 @@ Task<uint64_t> Fetch::tidy(LeftOver fate) {
     // The file first, as in drop_file().
     co_await context_.store.discard_left_over(digest, row->generation);
     if (!stored) co_await context_.store.erase(digest, row->generation);
+    context_.renounced.erase(digest);
     co_await context_.pool.run([&metadata, digest] { metadata.remove_staging(digest); });
     const uint64_t freed = row->extents.total();
     context_.space.release(freed);

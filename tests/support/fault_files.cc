@@ -164,11 +164,22 @@ struct FaultFiles::Disk {
         if (changing) ++changes;
     }
 
-    void take(Node& node, uint64_t first, uint64_t end, const char* what) {
-        const uint64_t free = (capacity - std::min(capacity, stored->load())) / kPageBytes;
-        if (node.missing_pages(first, end) > free)
-            fail(what, node.path.value_or("(removed)"), "No space left on device", Kind::no_space);
-        node.take(first, end);
+    // How far [first, end) fits: a page's end, or `end`.
+    uint64_t room_to(const Node& node, uint64_t first, uint64_t end) const {
+        uint64_t free = (capacity - std::min(capacity, stored->load())) / kPageBytes;
+        if (node.missing_pages(first, end) <= free) return end;
+        uint64_t at = first;
+        for (;;) {
+            const uint64_t next = std::min((at / kPageBytes + 1) * kPageBytes, end);
+            const uint64_t missing = node.missing_pages(at, next);
+            if (missing > free) return at;
+            free -= missing;
+            at = next;
+        }
+    }
+
+    [[noreturn]] static void fail_full(const Node& node, const char* what) {
+        fail(what, node.path.value_or("(removed)"), "No space left on device", Kind::no_space);
     }
 
     Directory& directory(const char* what, const std::string& path) {
@@ -264,19 +275,25 @@ public:
         enter("write", disk_->rates.write, true);
         if (!writable_) disk_->fail("write", name(), "not open for writing");
         if (from.empty()) return;
-        disk_->take(*node_, offset, offset + from.size(), "write");
-        for_pages(
-            offset, from.size(), [&](uint64_t page, size_t in_page, size_t done, size_t bytes) {
-                std::memcpy(node_->writable_page(page).data() + in_page, from.data() + done, bytes);
-            });
-        node_->size = std::max(node_->size, offset + from.size());
+        const uint64_t end = disk_->room_to(*node_, offset, offset + from.size());
+        if (end > offset) {
+            node_->take(offset, end);
+            for_pages(offset, end - offset,
+                      [&](uint64_t page, size_t in_page, size_t done, size_t bytes) {
+                          std::memcpy(node_->writable_page(page).data() + in_page,
+                                      from.data() + done, bytes);
+                      });
+            node_->size = std::max(node_->size, end);
+        }
+        if (end < offset + from.size()) disk_->fail_full(*node_, "write");
     }
 
     void allocate(uint64_t bytes) override {
         std::lock_guard lock(disk_->mutex);
         enter("allocate", disk_->rates.write, true);
         // A disk far larger than memory costs nothing here: pages are counted, not made.
-        disk_->take(*node_, 0, bytes, "allocate");
+        if (disk_->room_to(*node_, 0, bytes) < bytes) disk_->fail_full(*node_, "allocate");
+        node_->take(0, bytes);
         node_->allocated.insert(0, bytes);
     }
 

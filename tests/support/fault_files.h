@@ -37,7 +37,8 @@ public:
     explicit FaultFiles(uint64_t seed = 0);
     ~FaultFiles() override;
 
-    // Writing beyond it is Failure{no_space}. Removed files count until they are closed.
+    // Writing beyond it is Failure{no_space}, once what still fits is written. Removed files count
+    // until they are closed.
     void set_capacity(uint64_t bytes);
     uint64_t stored_bytes() const;
     // What all files that have a name hold: what was written or allocated. Holes don't count, nor

@@ -162,6 +162,55 @@ TEST_F(LeftOversTest, a_fetch_waits_no_longer_than_that_for_a_slow_disk) {
     expect_all_counted();
 }
 
+TEST_F(LeftOversTest, nor_for_very_many_files_that_have_to_go) {
+    options.longest_job = 100ms;
+    boot();
+    const auto known = blob(10 * kKib);
+    read(known);
+    stop();
+    auto row = *machine->metadata().find_blob(known);
+    for (int number = 0; number < 100; ++number) {
+        row.generation = machine->metadata().next_generation();
+        EXPECT_FALSE(machine->metadata().put_blob(row, ""));
+    }
+    machine->boot();
+    const TimePoint began = clock.now();
+    const auto digest = blob(10 * kKib);
+    EXPECT_TRUE(whole(digest, *read(digest)));
+    ASSERT_EQ(asks(What::blob).size(), 2u);
+    EXPECT_GE(asks(What::blob).back().at, began + LeftOvers::kPatience);
+    EXPECT_LE(asks(What::blob).back().at, began + LeftOvers::kPatience + 2s);
+    EXPECT_FALSE(machine->metadata().erasures(std::nullopt, 200).empty());
+    wait(2min);
+    EXPECT_TRUE(machine->metadata().erasures(std::nullopt, 200).empty());
+}
+
+TEST_F(LeftOversTest, what_the_pass_could_not_cut_is_cut_by_the_fetch_that_goes_on) {
+    const auto digest = half_come(800 * kKib, 400 * kKib);
+    crash(FaultFiles::Loss::nothing);
+    machine->files().set_error_rates({.write = 1.0});
+    wait(1s);
+    machine->files().set_error_rates({});
+    EXPECT_GT(on_disk(), machine->space().used());
+    const auto reading = read(digest, {{700 * kKib, 710 * kKib}});
+    EXPECT_TRUE(part(digest, *reading, 700 * kKib, 10 * kKib + 1)) << reading->why;
+    wait(1s);
+    EXPECT_GT(on_disk(), 100 * kKib);
+    expect_all_counted();
+}
+
+TEST_F(LeftOversTest, what_a_full_disk_took_of_a_write_is_given_back) {
+    boot();
+    const auto digest = blob(800 * kKib);
+    machine->files().set_capacity(FaultFiles::kPageBytes * 50);
+    faults[0] = {{Fault::Kind::no_length}};
+    const auto reading = read(digest);
+    EXPECT_TRUE(whole(digest, *reading)) << reading->why;
+    wait(1s);
+    EXPECT_FALSE(stored(digest));
+    expect_all_counted();
+}
+
 TEST_F(LeftOversTest, an_end_in_the_midst_of_the_pass_waits_for_nothing) {
     options.longest_job = 100ms;
     half_come(800 * kKib, 400 * kKib);
