@@ -30,6 +30,15 @@ protected:
         faults[0] = {{Fault::Kind::cut, bytes}};
         for (int again = 0; again < 20; ++again) faults[0].push_back({Fault::Kind::error});
     }
+    // Of fetches that a crash ended before anything came.
+    void put_empty_rows(int count) {
+        for (int number = 0; number < count; ++number) {
+            meta::StagingRow row;
+            row.digest = content.make_blob(random, 1000 + number, oci::Digest::Algorithm::sha256);
+            row.generation = machine->metadata().next_generation();
+            machine->metadata().put_staging(row);
+        }
+    }
     // A blob of which so much came before the process died.
     oci::Digest half_come(uint64_t size, uint64_t come) {
         mirror().bytes_per_second = 1024 * kKib;
@@ -123,6 +132,7 @@ TEST_F(LeftOversTest, one_that_is_asked_for_at_the_start_is_cut_before_others_be
     options.longest_job = 5ms;
     options.cache.max_fetches = 1;
     const auto digest = half_come(600 * kKib, 500 * kKib);
+    put_empty_rows(40);  // so that it is waited for by the time that the pass comes to it
     uint64_t most = 0;
     crash(FaultFiles::Loss::nothing);
     machine->on_job = [&] { most = std::max(most, on_disk()); };
@@ -142,12 +152,7 @@ TEST_F(LeftOversTest, a_fetch_waits_no_longer_than_that_for_a_slow_disk) {
     options.longest_job = 100ms;
     boot();
     stop();
-    for (uint8_t number = 0; number < 100; ++number) {
-        meta::StagingRow row;
-        row.digest = content.make_blob(random, 1000 + number, oci::Digest::Algorithm::sha256);
-        row.generation = machine->metadata().next_generation();
-        machine->metadata().put_staging(row);
-    }
+    put_empty_rows(100);
     machine->boot();
     const TimePoint began = clock.now();
     const auto digest = blob(10 * kKib);
