@@ -96,6 +96,8 @@ Task<uint64_t> Fetch::head(TimePoint deadline) {
 }
 
 uint64_t Fetch::available_locked(uint64_t offset, bool whole) const {
+    // Nobody who comes now is shown what is known to be wrong.
+    if (mismatch_) return 0;
     uint64_t end = have_.end_from(offset);
     // The withheld tail: whoever reads the last byte of a whole blob holds the right blob.
     const auto size = size_ ? size_ : promised_size_;

@@ -93,10 +93,8 @@ Task<> Fetch::store_blob() {
 Task<> Fetch::restart_or_fail() {
     SegmentRound unused;
     Origins guilty;
-    bool shown = false;
     {
         std::lock_guard lock(mutex_);
-        shown = shown_;
         // Bytes of an earlier process may be what is wrong: nobody is blamed for them.
         for (const auto& origin : origins_) {
             const auto& key = origin->key();
@@ -112,7 +110,7 @@ Task<> Fetch::restart_or_fail() {
     bool again = false;
     {
         std::lock_guard lock(mutex_);
-        again = !shown && untried_locked({}) && state_ == State::running;
+        again = !shown_ && untried_locked({}) && state_ == State::running;
         if (again) {
             have_.clear();
             claimed_.clear();

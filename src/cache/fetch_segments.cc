@@ -113,6 +113,7 @@ Task<> Fetch::attempt(std::shared_ptr<Segment> segment, std::shared_ptr<Origin> 
         progress = segment->attempt_bytes > 0 || (range.suffix == 0 && position > range.first);
         if (segment->bad) problem = segment->problem;
         segment->handle.reset();
+        segment->answered = false;
         done = segment->done();
     }
     if (progress) round.forget();
@@ -171,8 +172,11 @@ Duration Fetch::head_time(const SegmentRound& round) const {
 bool Fetch::hope_locked(const SegmentRound& round) const {
     if (round.verdict.empty() || round.verdict.all_not_found()) return false;
     const TimePoint now = context_.clock.now();
-    // Readers have begun: they only see a pause.
-    if (received_ > 0 || resumed_)
+    // Readers have begun: they only see a pause. So will those who wait for the first byte of
+    // another part: an origin that was set aside, and is tried again, takes one request at first.
+    const bool under_way = std::any_of(segments_.begin(), segments_.end(),
+                                       [](const auto& segment) { return segment->answered; });
+    if (received_ > 0 || resumed_ || under_way)
         return now - std::max(progress_, round.started) < context_.options.no_progress_timeout;
     return round.verdict.worth_a_retry() && round.number + 1 < kFirstByteRounds &&
            now - round.started < context_.options.miss_timeout * 7 / 10;

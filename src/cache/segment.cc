@@ -13,6 +13,7 @@ void Segment::begin(std::shared_ptr<Origin> next) {
     origin = std::move(next);
     handle.reset();
     attempt_bytes = 0;
+    answered = false;
     bad = contradicts = false;
     problem.clear();
 }
@@ -50,6 +51,7 @@ BodyAction Segment::on_head(const upstream::BlobHead& head) {
                 suffix = 0;
             }
             from_start_ = head.first < position;
+            answered = true;
             fetch_->proven_.insert(origin->proves());
             if (fetch_->upstream_name_.empty()) fetch_->upstream_name_ = origin->upstream_name();
         }

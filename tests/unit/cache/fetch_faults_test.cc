@@ -39,6 +39,35 @@ TEST_F(FetchFaultsTest, a_cut_is_taken_up_with_range_at_the_next_mirror) {
     EXPECT_EQ(given(digest).total, 300 * kKib);
 }
 
+// Seed 12601: such a reader has its head when all bytes are here, so it comes between the wrong
+// bytes and the new beginning.
+TEST_F(FetchFaultsTest, a_reader_that_comes_when_the_bytes_are_known_to_be_wrong_is_given_none) {
+    two_mirrors();
+    options.longest_job = 20ms;
+    boot();
+    for (uint64_t size : {uint64_t{32}, 10 * kKib}) {
+        const auto digest = blob(size);
+        faults[0] = {{Fault::Kind::flip, 5}};
+        const auto reading = read(digest, {{std::nullopt, 20 * kKib}});
+        EXPECT_TRUE(whole(digest, *reading)) << reading->why;
+    }
+}
+
+// Seed 19626.
+TEST_F(FetchFaultsTest, a_mirror_that_is_being_tried_again_serves_a_blob_in_segments) {
+    options.fetch = {.segments = 4, .segment_bytes = 64 * kKib, .segment_min_bytes = 128 * kKib};
+    boot();
+    mirror().mood = Mood::fails;
+    for (int i = 0; i < 10; ++i) read(blob(kKib));
+    mirror().mood = Mood::well;
+    mirror().bytes_per_second = 8 * kKib;  // half a second to the first piece
+    wait(10min);
+    const auto digest = blob(200 * kKib);
+    const auto reading = read(digest);
+    EXPECT_TRUE(whole(digest, *reading)) << reading->why;
+    EXPECT_EQ(given(digest).total, 200 * kKib);
+}
+
 TEST_F(FetchFaultsTest, a_stalled_mirror_is_left) {
     two_mirrors();
     boot();
