@@ -9,8 +9,9 @@
 namespace weir::cache {
 namespace {
 constexpr size_t kPage = 256;
-// On a disk that gives up nothing; what is beyond is erased by its row, and counts no more before.
-constexpr size_t kMaxStuck = 1 << 16;
+// Of a disk that gives up nothing, with their sizes; what is beyond is erased by its row, and
+// counts no more before.
+constexpr size_t kMaxRemembered = 1 << 16;
 // Between two pages others go first.
 constexpr Duration kPause = std::chrono::milliseconds(1);
 }  // namespace
@@ -35,7 +36,7 @@ Task<> Erasures::erase(GoneFile file) {
         bool kept = false;
         {
             std::lock_guard lock(mutex_);
-            kept = stuck_.size() < kMaxStuck;
+            kept = stuck_.size() < kMaxRemembered;
             if (kept) stuck_.emplace(file.generation, file);
         }
         if (!kept && space_) space_->release(file.size);

@@ -256,9 +256,9 @@ Task<> Fetch::renounce() {
         co_await context_.store.discard(staging_);
         co_await context_.store.erase(digest_, staging_->generation);
         co_return;
-    } catch (const Failure& failure) {
+    } catch (const std::exception& error) {
         log::warn("cache", "what is here of {} takes more room than is counted: {}", digest_.text(),
-                  failure.what());
+                  error.what());
     }
     context_.renounced.put(digest_, true);
 }

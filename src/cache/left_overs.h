@@ -37,7 +37,7 @@ private:
     Task<> pass();
     Task<> cut_stagings();
     Task<> cut(oci::Digest);
-    // Whether it may be opened, also while a row is worked at.
+    // `over`: fetches may begin, unless a row is worked at.
     void open_if(bool over);
 
     meta::Metadata& metadata_;

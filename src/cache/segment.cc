@@ -13,7 +13,6 @@ void Segment::begin(std::shared_ptr<Origin> next) {
     origin = std::move(next);
     handle.reset();
     attempt_bytes = 0;
-    answered = false;
     bad = contradicts = false;
     problem.clear();
 }

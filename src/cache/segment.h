@@ -39,7 +39,7 @@ public:
     uint64_t suffix;    // > 0: position isn't known before the head
     bool urgent;
     std::shared_ptr<client::TransferHandle> handle;
-    bool answered = false;       // in this attempt
+    bool answered = false;       // its head has come, and it is under way
     std::optional<Firing> wake;  // of its coroutine, while it waits between rounds
     std::shared_ptr<Origin> origin;
     uint64_t attempt_bytes = 0;  // that arrived in this attempt

@@ -55,6 +55,19 @@ void Lab::crash(FaultFiles::Loss loss) {
     machine->boot();
 }
 
+std::shared_ptr<Reading> Lab::read_and_die(const oci::Digest& digest) {
+    machine->database_fails = [&] {
+        const bool all = given(digest).total == content.bytes(digest).size();
+        if (all) machine->files().power_off();
+        return all;
+    };
+    auto reading = read(digest);
+    wait(1s);
+    machine->database_fails = nullptr;
+    crash(FaultFiles::Loss::nothing);
+    return reading;
+}
+
 oci::Digest Lab::blob(uint64_t bytes, const std::string& repo, oci::Digest::Algorithm algorithm) {
     const auto digest = content.make_blob(random, bytes, algorithm);
     if (!repo.empty()) content.put_blob(0, repo, digest);

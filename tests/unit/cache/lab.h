@@ -55,6 +55,8 @@ protected:
     void restart();
     void crash(FaultFiles::Loss = FaultFiles::Loss::everything);
     void stop();
+    // Reads the blob and dies between its commit and its row.
+    std::shared_ptr<Reading> read_and_die(const oci::Digest&);
 
     // A blob of the registry, in kRepo unless `repo` says otherwise ("" : in none).
     oci::Digest blob(uint64_t bytes, const std::string& repo = kRepo,

@@ -97,14 +97,7 @@ TEST_F(LeftOversTest, of_what_was_never_recorded_nothing_stays) {
 TEST_F(LeftOversTest, what_was_committed_without_a_row_is_counted) {
     boot();
     const auto digest = blob(800 * kKib);
-    machine->database_fails = [&] {
-        const bool all = given(digest).total == 800 * kKib;
-        if (all) machine->files().power_off();
-        return all;
-    };
-    read(digest);
-    machine->database_fails = nullptr;
-    crash(FaultFiles::Loss::nothing);
+    read_and_die(digest);
     wait(1s);
     EXPECT_FALSE(stored(digest));
     EXPECT_GT(on_disk(), 0u);
