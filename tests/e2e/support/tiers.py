@@ -1,5 +1,6 @@
 """What lies where: the disk tier's files, the rows that wait, and weir's verbs."""
 
+import collections
 import contextlib
 import json
 import os
@@ -57,6 +58,15 @@ def disk_bytes(weir):
     return sum(disk_files(weir).values())
 
 
+def allocated(weir):
+    """Bytes that these files take of the disk, in whole file-system blocks."""
+    taken = 0
+    for path in disk_files(weir):
+        with contextlib.suppress(FileNotFoundError):
+            taken += path.stat().st_blocks * 512
+    return taken
+
+
 def file_of(weir, blob):
     """The file of a blob (or digest) on the disk, or None."""
     algorithm, value = getattr(blob, "digest", blob).split(":")
@@ -88,6 +98,14 @@ def rows(weir, question, *values):
     """Rows of weir's metadata, read beside it."""
     with contextlib.closing(sqlite3.connect(f"file:{weir.state / 'weir.db'}?mode=ro", uri=True, timeout=10)) as db:
         return db.execute(question, values).fetchall()
+
+
+Counted = collections.namedtuple("Counted", "disk staging")
+
+
+def counted(weir):
+    """Bytes that weir counts as taken: of whole blobs, and of those in the making. One row, so both at one time."""
+    return Counted(*rows(weir, "SELECT disk_bytes, staging_bytes FROM counters")[0])
 
 
 def change(weir, statement, *values):
