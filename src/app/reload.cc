@@ -16,44 +16,53 @@
 
 namespace weir::app {
 
-std::shared_ptr<const config::Config> read_configuration(const ServeArguments& arguments) {
-    const auto environment = config::Environment::system();
-    if (arguments.config_path.empty())
-        return std::make_shared<const config::Config>(config::defaults(environment));
-    std::vector<std::string> warnings;
-    auto config =
-        config::load(arguments.config_path, {.lenient = arguments.lenient}, environment, warnings);
-    for (const std::string& warning : warnings) log::warn("config", "{}", warning);
-    return config;
-}
+namespace {
 
-Reloader::Reloader(ServeArguments arguments, std::shared_ptr<const config::Config> running,
-                   Upstreams& upstreams, registry::Registry& registry, store::Space& space,
-                   http::Listener& listener, Bounds set_bounds)
-    : arguments_(std::move(arguments)),
-      running_(std::move(running)),
-      upstreams_(upstreams),
-      registry_(registry),
-      space_(space),
-      listener_(listener),
-      set_bounds_(std::move(set_bounds)) {
-    stamp_ = stamp();
-}
-
-uint64_t Reloader::stamp() const {
-    uint64_t sum = file_stamp(arguments_.config_path);
+uint64_t stamp_of_files(const config::Config& config) {
+    uint64_t sum = 0;
     const auto add = [&sum](uint64_t part) { sum = sum * 0x9e3779b97f4a7c15ull + part; };
-    add(config::Credentials::stamp(*running_));
-    if (const auto& tls = running_->http.tls)
+    add(config::Credentials::stamp(config));
+    if (const auto& tls = config.http.tls)
         for (const std::string& path : {tls->cert, tls->key, tls->cacert}) add(file_stamp(path));
-    for (const config::Registry& registry : running_->registries)
+    for (const config::Registry& registry : config.registries)
         add(directory_stamp(registry.cert_dir));
     return sum;
 }
 
-bool Reloader::files_changed() const {
-    return stamp() != stamp_;
+}  // namespace
+
+Configuration read_configuration(const ServeArguments& arguments) {
+    const auto environment = config::Environment::system();
+    Configuration read;
+    if (arguments.config_path.empty()) {
+        read.config = std::make_shared<const config::Config>(config::defaults(environment));
+    } else {
+        read.own_stamp = file_stamp(arguments.config_path);
+        std::vector<std::string> warnings;
+        read.config = config::load(arguments.config_path, {.lenient = arguments.lenient},
+                                   environment, warnings);
+        for (const std::string& warning : warnings) log::warn("config", "{}", warning);
+    }
+    read.files_stamp = stamp_of_files(*read.config);
+    return read;
 }
+
+bool files_changed(const ServeArguments& arguments, const Configuration& read) {
+    return file_stamp(arguments.config_path) != read.own_stamp ||
+           stamp_of_files(*read.config) != read.files_stamp;
+}
+
+Reloader::Reloader(ServeArguments arguments, Configuration running, Upstreams& upstreams,
+                   registry::Registry& registry, store::Space& space, http::Listener& listener,
+                   Bounds set_bounds)
+    : arguments_(std::move(arguments)),
+      running_(running.config),
+      watched_(std::move(running)),
+      upstreams_(upstreams),
+      registry_(registry),
+      space_(space),
+      listener_(listener),
+      set_bounds_(std::move(set_bounds)) {}
 
 void Reloader::apply(std::shared_ptr<const config::Config> fresh) {
     // What can refuse comes first.
@@ -72,8 +81,11 @@ void Reloader::apply(std::shared_ptr<const config::Config> fresh) {
 }
 
 void Reloader::reload(std::string_view why) {
+    Configuration seen{watched_.config, file_stamp(arguments_.config_path),
+                       stamp_of_files(*watched_.config)};
     try {
-        apply(read_configuration(arguments_));
+        seen = read_configuration(arguments_);
+        apply(seen.config);
         log::info("config", "reloaded ({}); {} of {} upstreams made anew", why, upstreams_.made(),
                   running_->registries.size());
     } catch (const std::exception& error) {
@@ -81,7 +93,7 @@ void Reloader::reload(std::string_view why) {
             log::error("config", "{}", line);
         log::error("config", "not reloaded ({}): weir goes on with the configuration it has", why);
     }
-    stamp_ = stamp();
+    watched_ = std::move(seen);
 }
 
 }  // namespace weir::app

@@ -22,8 +22,19 @@ struct ServeArguments {
     bool lenient = false;
 };
 
-// The configuration, with its warnings in the log. Failure{config_invalid}.
-std::shared_ptr<const config::Config> read_configuration(const ServeArguments&);
+// A configuration, and what its files looked like before they were read: what changes while they
+// are being read is seen as a change.
+struct Configuration {
+    std::shared_ptr<const config::Config> config;
+    uint64_t own_stamp = 0;    // of its own file
+    uint64_t files_stamp = 0;  // of the files that it names: credentials, certificates
+};
+
+// With its warnings in the log. What it names is not read yet. Failure{config_invalid}.
+Configuration read_configuration(const ServeArguments&);
+
+// Whether its file or one of those that it names is another than when it was read.
+bool files_changed(const ServeArguments&, const Configuration&);
 
 // Main thread only. References outlive it.
 class Reloader {
@@ -31,13 +42,13 @@ public:
     // What a changed configuration says of the disk's bounds, collection and pins.
     using Bounds = std::function<void(const config::Config&)>;
 
-    Reloader(ServeArguments arguments, std::shared_ptr<const config::Config> running,
-             Upstreams& upstreams, registry::Registry& registry, store::Space& space,
-             http::Listener& listener, Bounds set_bounds);
+    Reloader(ServeArguments arguments, Configuration running, Upstreams& upstreams,
+             registry::Registry& registry, store::Space& space, http::Listener& listener,
+             Bounds set_bounds);
 
     // A file that matters has changed since the last reload: the configuration, credentials,
-    // certificates.
-    bool files_changed() const;
+    // certificates. Also one that the reload refused.
+    bool files_changed() const { return app::files_changed(arguments_, watched_); }
     // Never throws; the log tells what became of it. `why`: "SIGHUP".
     void reload(std::string_view why);
 
@@ -45,16 +56,15 @@ public:
 
 private:
     void apply(std::shared_ptr<const config::Config> fresh);
-    uint64_t stamp() const;
 
     const ServeArguments arguments_;
     std::shared_ptr<const config::Config> running_;
+    Configuration watched_;  // the last that could be read, in force or not
     Upstreams& upstreams_;
     registry::Registry& registry_;
     store::Space& space_;
     http::Listener& listener_;
     Bounds set_bounds_;
-    uint64_t stamp_ = 0;
 };
 
 }  // namespace weir::app

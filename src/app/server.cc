@@ -127,7 +127,8 @@ void wait_for_the_end(Signals& signals, Reloader& reloader) {
 
 int serve(const ServeArguments& arguments) {
     Signals signals;
-    const auto config = read_configuration(arguments);
+    const Configuration read = read_configuration(arguments);
+    const auto& config = read.config;
     open_log(*config);
     const size_t file_limit = prepare_process();
     const StateRoot root(config->storage.root_directory);
@@ -178,7 +179,7 @@ int serve(const ServeArguments& arguments) {
         cache.set_bounds(eviction_options(fresh, disk()), collector_options(fresh));
         metadata->set_configured_pins(configured_pins(fresh));
     };
-    Reloader reloader(arguments, config, upstreams, registry, space, listener, set_bounds);
+    Reloader reloader(arguments, read, upstreams, registry, space, listener, set_bounds);
     wait_for_the_end(signals, reloader);
 
     front.set_phase(status::Phase::draining);

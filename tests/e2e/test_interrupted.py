@@ -1,7 +1,7 @@
 """Clients that leave, a weir that dies, upstreams that break: what has arrived is kept and the rest is fetched."""
 
 import pytest
-from support import wire
+from support import tiers, wire
 from support.images import MB
 from support.proc import eventually
 
@@ -28,12 +28,14 @@ def test_a_client_that_leaves_at_a_tenth_does_not_stop_the_fetch(front, weir, re
 def test_after_kill_9_in_the_middle_only_the_rest_is_fetched(front, new_weir, registry, maker):
     layer = layer_of(registry.push("lab/kill", "v1", maker.single((96 * MB,))))
     interval = 8 * MIB
-    weir = new_weir(front, weir={"fetch": {"recordInterval": "8MiB"}})
-    front.rule({"kind": "blob"}, rate=40 * MB)
+    weir = new_weir(front, weir={"fetch": {"recordInterval": "8MiB"}, "upstreams": {"default": {"stallTimeout": "5m"}}})
+    front.rule({"kind": "blob"}, stall_after=48 * MB)
     path = f"/v2/docker.io/lab/kill/blobs/{layer.digest}"
     reading = wire.Reading(weir, path)
     reading.read(48 * MB)
     had = reading.count
+    # The row of the last interval follows its bytes to the disk.
+    eventually(lambda: tiers.counted(weir).staging >= had - interval, say="the last record")
     weir.kill()
     reading.close()
     front.heal()
@@ -48,7 +50,7 @@ def test_after_kill_9_in_the_middle_only_the_rest_is_fetched(front, new_weir, re
 def test_kill_9_leaves_nothing_that_a_later_start_trips_over(front, weir, registry, maker):
     layer = layer_of(registry.push("lab/left", "v1", maker.single((10 * MB,))))
     path = f"/v2/docker.io/lab/left/blobs/{layer.digest}"
-    front.rule({"kind": "blob"}, rate=10 * MB)
+    front.rule({"kind": "blob"}, stall_after=3 * MB)
     for _ in range(3):
         reading = wire.Reading(weir, path)
         reading.read(2 * MB)
@@ -57,6 +59,7 @@ def test_kill_9_leaves_nothing_that_a_later_start_trips_over(front, weir, regist
         weir.start()
     front.heal()
     assert wire.fetch(weir, path).digest == layer.digest
+    tiers.settled(weir)
     held = sum(size for size in weir.stored().values() if size >= MB)
     assert held == layer.size, f"left-overs: {weir.stored()}"
 
@@ -70,8 +73,8 @@ def test_an_upstream_cut_at_30_and_60_percent_is_invisible(front, weir, registry
     asked = front.blob_requests(layer.digest)
     assert len(asked) == 3
     assert [a.range is None for a in asked] == [True, False, False]
-    # A reset may lose what the kernel had not handed on; a clean end may not.
-    assert front.blob_bytes(layer.digest) <= layer.size + (MB if reset else 0)
+    # A reset may lose what the kernel had not handed on, up to 0.8 MB each; a clean end may not.
+    assert front.blob_bytes(layer.digest) <= layer.size + (2 * MB if reset else 0)
 
 
 def test_an_upstream_without_ranges_is_read_again_and_the_client_sees_one_body(front, weir, registry, maker):
@@ -111,8 +114,10 @@ def test_a_mirror_that_lacks_the_blob_is_passed_over(mirrors, new_weir, registry
 def test_a_mirror_that_refuses_connections_is_passed_over(mirrors, new_weir, multi):
     gone, good = mirrors
     gone.mode("refuse")
+    alone = wire.pull(new_weir(good), "docker.io/lab/multi", "v1")[0]
+    good.forget()
     weir = new_weir(gone, good)
-    assert wire.pull(weir, "docker.io/lab/multi", "v1")[0] < 5
+    assert wire.pull(weir, "docker.io/lab/multi", "v1")[0] <= 2 * alone + 1
     assert good.requests(kind="manifest")
 
 

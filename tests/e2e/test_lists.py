@@ -64,7 +64,8 @@ def test_old_tag_lists_are_stale_rather_than_gone(new_weir, front, tagged):
     front.mode("silent")
     answer = wire.ask(weir, "/v2/docker.io/lab/tagged/tags/list")
     assert sorted(answer.json()["tags"]) == tagged
-    assert answer.seconds < 2
+    # The time that a miss may take is 9 s.
+    assert answer.seconds < 5
 
 
 def test_tags_of_a_missing_repository_are_a_404(weir):
@@ -122,4 +123,4 @@ def test_signature_tags_that_are_missing_are_remembered_only_for_seconds(new_wei
     path = f"/v2/docker.io/lab/cosigned/manifests/{image.top.digest.replace(':', '-')}.sig"
     assert wire.ask(weir, path).status == 404
     registry.push("lab/cosigned", path.rsplit("/", 1)[1], maker.single((300,)))
-    eventually(lambda: wire.ask(weir, path).status == 200, 5, "the fresh signature")
+    eventually(lambda: wire.ask(weir, path).status == 200, say="the fresh signature")

@@ -1,9 +1,8 @@
 """The durable tier: what was pulled once comes from S3 when the disk has lost it, and S3 is never in a pull's way."""
 
 import hashlib
-import http.client
+import os
 import statistics
-import time
 import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,7 +10,7 @@ import pytest
 from support import clients, tiers, wire
 from support.images import MB
 from support.proc import eventually, run
-from support.s3 import driver
+from support.s3 import driver, presigned
 
 # Reads of S3 that fail must not hold a test up, and parts are as small as S3 allows.
 QUICK = {"s3": {"responseTimeout": "1s", "connectTimeout": "1s", "stallTimeout": "1s", "maxAttempts": 2,
@@ -33,6 +32,14 @@ def tiered(new_weir, front, faults):
 
 
 @pytest.fixture
+def patient(tiered):
+    """S3 is well: none of its answers is given up, however slow the machine is."""
+    tiered.config["weir"]["s3"] = {**QUICK["s3"], **dict.fromkeys(("responseTimeout", "connectTimeout", "stallTimeout"), "30s")}
+    tiered.restart()
+    return tiered
+
+
+@pytest.fixture
 def only_in_s3(tiered, front, faults, s3, registry, maker):
     """Makes a blob that has gone up and left the disk; nothing of it is in weir's memory."""
     def make(repository, size=6 * MB):
@@ -51,6 +58,7 @@ def only_in_s3(tiered, front, faults, s3, registry, maker):
 
 # --- the second life ---
 
+@pytest.mark.usefixtures("patient")
 def test_what_was_pulled_comes_from_s3_after_the_disk_was_lost(tiered, front, s3, multi):
     skopeo = clients.Skopeo()
     try:
@@ -68,6 +76,7 @@ def test_what_was_pulled_comes_from_s3_after_the_disk_was_lost(tiered, front, s3
     assert not front.requests(kind="manifest", method="GET")
 
 
+@pytest.mark.usefixtures("patient")
 def test_other_tags_and_repositories_that_share_layers_fetch_only_their_own(tiered, front, registry, maker):
     one = registry.push("lab/shared", "v1", maker.single((2 * MB, MB)))
     shared = one.platforms[0].layers
@@ -98,7 +107,7 @@ def test_what_came_from_s3_is_on_the_disk_again(only_in_s3, tiered, faults):
 def test_a_file_that_vanishes_under_a_running_weir_comes_from_s3(new_weir, front, faults, registry, maker):
     """As `weir scrub` takes a damaged one away; weir has only just served it and has closed it since."""
     image = registry.push("lab/vanish", "v1", maker.single((300_000,) * 10))
-    weir = new_weir(front, storage=driver(faults), weir={**QUICK, "memory": {"openFiles": 1}})
+    weir = new_weir(front, storage=driver(faults), weir={"memory": {"openFiles": 1}})
     for _ in range(2):
         wire.pull(weir, "docker.io/lab/vanish", "v1")
         tiers.drained(weir)
@@ -109,6 +118,7 @@ def test_a_file_that_vanishes_under_a_running_weir_comes_from_s3(new_weir, front
     assert front.blob_bytes() == 0
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_large_blob_goes_up_in_parts_and_is_the_same(tiered, faults, s3, registry, maker):
     layer = layer_of(registry.push("lab/parts", "v1", maker.single((23 * MB,))))
     wire.pull(tiered, "docker.io/lab/parts", "v1")
@@ -118,6 +128,7 @@ def test_a_large_blob_goes_up_in_parts_and_is_the_same(tiered, faults, s3, regis
     assert not s3.left_uploads()
 
 
+@pytest.mark.usefixtures("patient")
 def test_uploads_list_nothing_and_ask_for_nothing(tiered, faults, registry, maker):
     for number in range(4):
         registry.push(f"lab/quiet{number}", "v1", maker.single((100_000,)))
@@ -131,12 +142,14 @@ def test_uploads_list_nothing_and_ask_for_nothing(tiered, faults, registry, make
     assert len(faults.requests(room="manifests")) == len(faults.requests(room="tags")) == 4
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_kill_in_the_middle_of_an_upload_is_made_good_after_the_restart(tiered, faults, s3, registry, maker):
     layer = layer_of(registry.push("lab/killed-up", "v1", maker.single((23 * MB,))))
-    faults.rule({"method": "PUT", "room": "blobs"}, rate=4 * MB)
+    faults.rule({"method": "PUT", "target": "partNumber=2"}, stall_upload=MB)
     wire.pull(tiered, "docker.io/lab/killed-up", "v1")
-    faults.wait_for(lambda log: any("partNumber" in r.target and r.received > MB for r in log), say="a part under way")
+    faults.wait_for(lambda log: any("partNumber" in r.target and r.received == MB for r in log), say="a part under way")
     tiered.kill()
+    assert s3.left_uploads()
     faults.heal()
     tiered.start()
     tiers.drained(tiered)
@@ -155,6 +168,7 @@ def take_s3_away(request, faults):
     return lambda: AWAY[request.param](faults)
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_start_asks_s3_nothing_and_does_not_wait_for_it(tiered, faults, take_s3_away, registry, maker):
     registry.push("lab/start", "v1", maker.single((MB,)))
     wire.pull(tiered, "docker.io/lab/start", "v1")
@@ -163,28 +177,33 @@ def test_a_start_asks_s3_nothing_and_does_not_wait_for_it(tiered, faults, take_s
     take_s3_away()
     faults.forget()
     tiered.start()
-    assert tiered.ready_seconds < 1.0
+    # Whoever waited for S3 would wait for 30 s.
+    assert tiered.ready_seconds < 10
     wire.pull(tiered, "docker.io/lab/start", "v1")
     assert not faults.requests()
 
 
+@pytest.mark.usefixtures("patient")
 def test_with_s3_away_the_disk_is_as_fast_as_ever(tiered, faults, take_s3_away, registry, maker):
     layer = layer_of(registry.push("lab/hot", "v1", maker.single((200_000,))))
     wire.pull(tiered, "docker.io/lab/hot", "v1")
     tiers.drained(tiered)
+    times = lambda: [wire.fetch(tiered, path_of("lab/hot", layer)).seconds for _ in range(50)]
+    before = times()
     take_s3_away()
     # Something that wants to go up, so that S3 is really being asked.
     registry.push("lab/hot-other", "v1", maker.single((200_000,)))
     wire.pull(tiered, "docker.io/lab/hot-other", "v1")
-    slowest = max(wire.fetch(tiered, path_of("lab/hot", layer)).seconds for _ in range(50))
-    assert slowest < 0.5
+    after = times()
+    assert statistics.median(after) <= 2 * statistics.median(before) + 0.01 and max(after) < 5, (before, after)
     assert tiers.waiting(tiered) > 0
 
 
+@pytest.mark.usefixtures("patient")
 def test_with_s3_away_cold_blobs_come_from_upstream_and_go_up_when_it_is_back(tiered, faults, take_s3_away, s3, multi):
     take_s3_away()
     seconds, _ = wire.pull(tiered, "docker.io/lab/multi", "v1")
-    assert seconds < 3
+    assert seconds < 10
     platform = multi.platform()
     assert tiers.waiting(tiered) > 0 and not s3.blobs()
     faults.heal()
@@ -240,6 +259,7 @@ def test_credentials_come_from_the_environment(new_weir, front, faults, s3, regi
 
 # --- reading from S3 ---
 
+@pytest.mark.usefixtures("patient")
 def test_32_readers_of_a_blob_that_is_only_in_s3_cause_one_get(only_in_s3, tiered, front, faults):
     layer = only_in_s3("lab/many", 24 * MB)
     faults.rule({"method": "GET"}, rate=24 * MB)
@@ -251,6 +271,7 @@ def test_32_readers_of_a_blob_that_is_only_in_s3_cause_one_get(only_in_s3, tiere
     assert front.blob_bytes() == 0
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("header", ["bytes=1000-1999", "bytes=20000000-", "bytes=-1000", "bytes=0-0"])
 def test_a_range_of_a_blob_that_is_only_in_s3(only_in_s3, tiered, front, faults, header):
     layer = only_in_s3("lab/ranged", 24 * MB)
@@ -264,6 +285,7 @@ def test_a_range_of_a_blob_that_is_only_in_s3(only_in_s3, tiered, front, faults,
     assert front.blob_bytes() == 0
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_head_of_a_blob_that_is_only_in_s3_asks_nobody(only_in_s3, tiered, front, faults):
     layer = only_in_s3("lab/head")
     answer = wire.ask(tiered, path_of("lab/head", layer), "HEAD")
@@ -280,6 +302,7 @@ def test_a_blob_that_is_only_in_s3_is_given_only_to_repositories_that_have_it(on
     assert (answer.status, answer.error_codes()) == (404, ["BLOB_UNKNOWN"])
 
 
+@pytest.mark.usefixtures("patient")
 def test_an_answer_of_s3_that_is_cut_is_continued_from_there(only_in_s3, tiered, front, faults):
     layer = only_in_s3("lab/cut-s3", 12 * MB)
     faults.rule({"method": "GET"}, times=2, cut_after=3 * MB)
@@ -289,6 +312,7 @@ def test_an_answer_of_s3_that_is_cut_is_continued_from_there(only_in_s3, tiered,
     assert front.blob_bytes() == 0
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_single_503_of_s3_is_asked_again(only_in_s3, tiered, front, faults):
     layer = only_in_s3("lab/slow-down")
     faults.rule({"method": "GET"}, times=1, status=503)
@@ -338,21 +362,17 @@ def test_an_object_that_has_vanished_comes_from_upstream_and_goes_up_again(only_
 
 
 @pytest.mark.deadline(240)
+@pytest.mark.usefixtures("patient")
 def test_the_first_byte_of_an_s3_hit_comes_10_ms_after_s3s_own(only_in_s3, new_weir, tiered, faults, s3, front, maker, registry):
     """S3 answers after 50 ms; what comes on top of that is weir's."""
     layers = [only_in_s3(f"lab/first{n}", 300_000) for n in range(12)]
     faults.rule({"method": "GET"}, delay=0.05)
-    over = sorted(wire.fetch(tiered, path_of(f"lab/first{n}", layer)).first_byte - 0.05
-                  for n, layer in enumerate(layers))
-    direct = []
-    for layer in layers:
-        began = time.monotonic()
-        sock = http.client.HTTPConnection("127.0.0.1", s3.port)
-        sock.request("GET", f"/images/weir/blobs/sha256/{layer.digest[7:9]}/{layer.digest[7:]}")
-        sock.getresponse().read()     # refused, for want of a signature: the least that S3 can do
-        direct.append(time.monotonic() - began)
-        sock.close()
-    assert statistics.median(over) <= statistics.median(direct) + 0.010, f"{over} against {direct}"
+    over, direct = [], []
+    for n, layer in enumerate(layers):
+        direct.append(wire.fetch(faults, presigned(faults, layer)).first_byte)
+        over.append(wire.fetch(tiered, path_of(f"lab/first{n}", layer)).first_byte)
+    # The least of each: what else runs on the machine only ever adds to it.
+    assert min(over) <= min(direct) + 0.010, f"{over} against {direct}"
 
 
 # --- what it costs ---
@@ -363,14 +383,12 @@ def test_a_cold_pull_takes_no_longer_with_s3(new_front, new_weir, s3, registry, 
     images = [registry.push("lab/cost", f"v{n}", maker.single((16 * MB, 8 * MB))) for n in range(4)]
     front.settings(rate=20 * MB)
 
-    def pulls(weir):
-        return min(wire.pull(weir, "docker.io/lab/cost", f"v{n}")[0] for n in range(len(images)))
-    plain = new_weir(front)
-    without = pulls(plain)
-    plain.stop()
-    behind = new_weir(front, storage=driver(s3))
-    with_s3 = pulls(behind)
-    assert with_s3 <= 1.05 * without + 0.05, f"{with_s3:.3f} s with S3, {without:.3f} s without"
+    plain, behind = new_weir(front), new_weir(front, storage=driver(s3))
+    without, with_s3 = [], []
+    for n in range(len(images)):
+        for weir, taken in ((plain, without), (behind, with_s3)):
+            taken.append(wire.pull(weir, "docker.io/lab/cost", f"v{n}")[0])
+    assert min(with_s3) <= 1.05 * min(without) + 0.05, f"{with_s3} s with S3, {without} s without"
     tiers.drained(behind)
 
 
@@ -447,6 +465,7 @@ def test_a_million_blobs_in_s3_cost_no_time_and_no_request_at_the_start(tiered, 
     for left in tiered.state.glob("weir.db*"):
         left.unlink()
     run([program, tiered.state / "weir.db", "--repositories", 100_000, "--blobs", 1_000_000, "--in-s3", 1], seconds=200)
+    os.sync()      # or the starts wait for what was just written
     faults.forget()
     taken = []
     for _ in range(5):

@@ -82,7 +82,7 @@ def test_a_fault_on_the_way_to_s3(tiered, faults, s3, registry, maker, kind):  #
     tiers.drained(tiered, 60)
     for layer in layers:
         assert clients.sha256_file(s3.path(layer)) == layer.digest
-    assert not s3.left_uploads()
+    eventually(lambda: not s3.left_uploads(), say=lambda: f"the end of {s3.left_uploads()}")
 
 
 # What holds an upload up for good. S3 may take its time to put parts together, so nothing but the end cuts it off there.
@@ -106,10 +106,11 @@ def test_an_s3_that_never_answers_an_upload_does_not_hold_the_end_up(new_weir, f
     began = time.monotonic()
     weir.process.send(signal.SIGTERM)
     assert weir.process.wait(15) == 0
-    assert time.monotonic() - began < 6
+    # The grace is 2 s; S3 may take 10 s.
+    assert time.monotonic() - began < 9
     assert not s3.holds(layer)
     faults.heal()
     weir.start()
     tiers.drained(weir, 20)
     assert clients.sha256_file(s3.path(layer)) == layer.digest
-    assert not s3.left_uploads()
+    eventually(lambda: not s3.left_uploads(), say=lambda: f"the end of {s3.left_uploads()}")

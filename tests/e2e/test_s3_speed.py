@@ -1,7 +1,6 @@
 """What a read of S3 costs on top of what S3 takes itself."""
 
 import os
-import statistics
 import time
 
 import pytest
@@ -62,7 +61,8 @@ def test_a_large_s3_hit_is_as_fast_as_s3_itself(large, held):
         assert wire.drain(held, presigned(held, large.blob)) == SIZE
         direct.append(time.monotonic() - began)
         through.append(large(held)[0])
-    least, most = statistics.median(direct), statistics.median(through)
+    # The least of each: what else runs on the machine only ever adds to it.
+    least, most = min(direct), min(through)
     assert 0.9 * RATE <= SIZE / least <= 1.03 * RATE, f"S3 itself: {SIZE / least / MB:.0f} MB/s"
     assert most <= 1.05 * least, f"{through} s through weir, {direct} s directly"
 

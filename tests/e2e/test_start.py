@@ -37,26 +37,22 @@ def fill(database):
     db.close()
 
 
-def starts(weir, count=7):
-    """Median of the time from exec to ready, in seconds; the page cache is warm after the first."""
-    taken = []
-    for _ in range(count):
-        weir.start()
-        taken.append(weir.ready_seconds)
-        weir.stop()
-    return statistics.median(taken)
-
-
 @pytest.mark.deadline(300)
 def test_a_million_blobs_cost_no_time_at_the_start(new_weir, front):
     empty = new_weir(front)
     empty.stop()
-    small = starts(empty)
     full = new_weir(front)
     full.stop()
     database = next(path for path in full.state.rglob("*") if path.is_file() and path.read_bytes()[:15] == b"SQLite format 3")
     fill(database)
     assert os.path.getsize(database) > 100e6
-    large = starts(full)
-    assert large <= 0.200, f"{large * 1000:.0f} ms"
-    assert large <= small + 0.050, f"{large * 1000:.0f} ms, empty {small * 1000:.0f} ms"
+    os.sync()      # or the starts wait for what was just written
+    # From exec to ready, in seconds, by turns; the page cache is warm after the first.
+    small, large = [], []
+    for _ in range(7):
+        for weir, taken in ((empty, small), (full, large)):
+            weir.start()
+            taken.append(weir.ready_seconds)
+            weir.stop()
+    assert statistics.median(large) <= 0.200, large
+    assert statistics.median(large) <= statistics.median(small) + 0.050, (large, small)

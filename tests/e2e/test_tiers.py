@@ -1,5 +1,6 @@
 """The disk tier: never over its bounds, never at the price of a client, and never of what is nowhere else."""
 
+import http.client
 import os
 import random
 import threading
@@ -35,11 +36,10 @@ def fast_front(new_front):
 @pytest.fixture
 def bounded(new_weir, fast_front, faults):
     """Makes a weir with a small disk before S3."""
-    def make(limit=LIMIT, weir=None, **cache):
+    def make(limit=LIMIT, weir=None, http=None, **cache):
         own = {"cache": {"maxBytes": limit, "minFree": "1MB", **cache}, "memory": {"openFiles": 16},
-               "s3": {"responseTimeout": "1s", "maxAttempts": 2, "partSize": "5MiB", "singlePutSize": "5MiB"},
-               **(weir or {})}
-        return new_weir(fast_front, storage=driver(faults), weir=own)
+               "s3": {"maxAttempts": 2, "partSize": "5MiB", "singlePutSize": "5MiB"}, **(weir or {})}
+        return new_weir(fast_front, storage=driver(faults), weir=own, **({"http": http} if http else {}))
     return make
 
 
@@ -123,7 +123,8 @@ def test_what_is_asked_for_often_stays(bounded, series, faults):
 
 
 def test_what_is_being_read_is_not_evicted(bounded, series):
-    weir = bounded()
+    # However long the rest takes, the reader that takes nothing meanwhile is not given up.
+    weir = bounded(http={"writeTimeout": "0s"})
     held = series[0]
     get(weir, "lab/series", held)
     tiers.drained(weir)
@@ -158,6 +159,7 @@ def test_a_blob_that_is_not_read_for_max_age_leaves_the_disk_once_it_is_in_s3(bo
     get(weir, "lab/series", series[0])
     again = series[1]
     get(weir, "lab/series", again)
+    tiers.settled(weir)
     assert not s3.blobs() and tiers.file_of(weir, series[0])
     faults.heal()
     tiers.drained(weir, 60)
@@ -263,6 +265,7 @@ def test_a_large_blob_is_kept_from_its_second_request_on_if_wanted_so(bounded, s
     get(weir, "lab/series", layer)
     eventually(lambda: tiers.file_of(weir, small), say="the small one")
     eventually(lambda: tiers.disk_bytes(weir) == small.size, say="the large one's going")
+    tiers.settled(weir)     # or the next request joins the one that was not kept
     get(weir, "lab/series", layer)
     eventually(lambda: tiers.file_of(weir, layer), say="the large one")
 
@@ -293,6 +296,7 @@ def test_a_full_disk_with_s3_away_keeps_what_it_has_over_a_restart(bounded, seri
     weir = bounded(limit=40 * MB)
     for layer in series[:10]:
         get(weir, "lab/series", layer)
+    tiers.settled(weir)
     kept = [layer for layer in series[:10] if tiers.file_of(weir, layer)]
     weir.kill()
     weir.start()
@@ -331,7 +335,7 @@ class Pullers:
                     if got.status == 200 and got.count == blob.size and got.digest != blob.digest:
                         self.wrong.append((name, blob.digest))
                 self.finished += 1
-            except (OSError, ValueError):
+            except (OSError, ValueError, http.client.HTTPException):
                 pass      # weir was killed under this client
             except Exception as error:                # noqa: BLE001 - told by the test
                 if not self._end.is_set() and self.weir.process.alive():
@@ -375,7 +379,7 @@ def test_kill_9_during_uploads_and_evictions_loses_and_leaves_nothing(bounded, f
         seen = len(faults.requests())
         requests, pulls = numbers.randint(0, 12), numbers.randint(0, 6)
         eventually(lambda: pullers.finished >= pulls and (len(faults.requests()) >= seen + requests or
-                                                         pullers.finished >= pulls + 4), 30, "work to break off")
+                                                         pullers.finished >= pulls + 4), 60, "work to break off")
         weir.kill()
         pullers.stop()
         assert not pullers.wrong
@@ -396,10 +400,9 @@ def test_kill_9_during_uploads_and_evictions_loses_and_leaves_nothing(bounded, f
         right(weir, name, image)
     tiers.drained(weir)
     collected(weir)
-    strays = tiers.stray_files(weir)
+    eventually(lambda: not tiers.stray_files(weir), say=lambda: f"the end of {tiers.stray_files(weir)}")
     report = tiers.verb(weir, "scrub", "--rate", "0")
     assert report["clean"] and not report["problems"] and not report["orphans"], report
-    assert not strays, strays
 
 
 def test_parts_of_an_upload_whose_id_was_lost_go_with_a_collection(bounded, series, faults, s3):
@@ -496,7 +499,8 @@ def test_a_file_whose_unlink_a_kill_has_prevented_goes_with_the_next(bounded, se
 def test_what_a_kill_or_a_break_leaves_on_the_disk_is_what_is_counted(new_front, new_weir, registry, maker):
     """A layer's file is allocated whole; what doesn't come of it takes no room that maxBytes doesn't know of."""
     front = new_front(tls=False, auth=False)
-    weir = new_weir(front, weir={"cache": {"maxBytes": LIMIT}, "fetch": {"recordInterval": "16MiB"}})
+    weir = new_weir(front, weir={"cache": {"maxBytes": LIMIT}, "fetch": {"recordInterval": "16MiB"},
+                                  "upstreams": {"default": {"stallTimeout": "5m"}}})
     killed, broken = (layer_of(registry.push(f"lab/{name}", "v1", maker.single((48 * MB,)))) for name in ("killed", "broken"))
 
     def settled():
@@ -506,6 +510,8 @@ def test_what_a_kill_or_a_break_leaves_on_the_disk_is_what_is_counted(new_front,
     front.rule({"kind": "blob"}, stall_after=30 * MB)
     reading = wire.Reading(weir, path_of("lab/killed", killed))
     reading.read(30 * MB)
+    # What has come is made durable beside the transfer; its row follows.
+    eventually(lambda: tiers.counted(weir).staging >= 16 * MB, say="the record of what has come")
     weir.kill()
     reading.close()
     assert not settled(), "the kill left nothing to give back"
@@ -532,7 +538,7 @@ def test_kill_9_in_the_middle_of_a_fetch_from_s3_leaves_the_object_and_no_stray_
     tiers.drained(weir)
     weir.stop()
     tiers.wipe_disk(weir)
-    faults.rule({"method": "GET"}, rate=4 * MB)
+    faults.rule({"method": "GET"}, stall_after=3 * MB)
     for _ in range(3):
         weir.start()
         reading = wire.Reading(weir, path_of("lab/series", layer))

@@ -29,10 +29,10 @@ def test_a_token_that_is_refused_is_dropped_once_and_asked_anew(front, weir, mul
 
 
 def test_a_short_lived_token_is_renewed(new_front, new_weir, multi):
-    front = new_front(auth={"life": 1})
+    front = new_front(auth={"life": 2})
     weir = new_weir(front, weir={"freshness": {"ttl": "0s"}})
     wire.ask(weir, MANIFEST)
-    eventually(lambda: wire.ask(weir, MANIFEST) and len(front.requests(kind="token")) >= 2, 10, "a new token")
+    eventually(lambda: wire.ask(weir, MANIFEST) and len(front.requests(kind="token")) >= 2, say="a new token")
     assert wire.ask(weir, f"/v2/docker.io/lab/multi/manifests/{multi.platform().manifest.digest}").status == 200
 
 
@@ -67,8 +67,10 @@ def test_zots_credentials_file_is_used_and_reloaded(private, new_weir, tmp_path,
     weir = new_weir(private, sync={"credentialsFile": str(secrets)}, weir={"reload": {"interval": "100ms"},
                                                                           "freshness": {"negativeTtl": "100ms"}})
     assert wire.ask(weir, MANIFEST).status >= 400
-    secrets.write_text(json.dumps({private.authority_name: {"username": "robot", "password": "word"}}))
-    answer = eventually(lambda: (a := wire.ask(weir, MANIFEST)).status == 200 and a, 10, "the new credentials")
+    fresh = secrets.with_suffix(".new")
+    fresh.write_text(json.dumps({private.authority_name: {"username": "robot", "password": "word"}}))
+    fresh.rename(secrets)
+    answer = eventually(lambda: (a := wire.ask(weir, MANIFEST)).status == 200 and a, say="the new credentials")
     assert answer.digest == multi.top.digest
 
 

@@ -26,7 +26,7 @@ def test_a_zipf_trace_never_exceeds_the_disk_and_hits_at_least_as_often_as_lru(s
     watch = tiers.Watch(weir)
     hits = zipf.pull_all(weir, library, pulls)
     assert watch.stop() <= LIMIT, f"{watch.most} bytes in one of {watch.samples} samples"
-    assert watch.samples > 50
+    assert watch.samples > 20
     ours, others = zipf.ratios(pulls, library.sizes, hits), zipf.compare(pulls, library.sizes, LIMIT)
     assert ours[0] >= others["LRU"][0], (ours, others)
     assert ours[0] <= others["bound"][0] + 1e-9, "better than can be: what was counted?"

@@ -6,7 +6,7 @@ import json
 import pathlib
 import sys
 
-from .proc import Process, eventually
+from .proc import PATIENCE, Process, eventually
 
 HERE = pathlib.Path(__file__).resolve().parent.parent
 
@@ -141,7 +141,7 @@ class Front:
         """Body bytes given out, of one blob or of all."""
         return sum(asked.sent for asked in self.blob_requests(digest) if asked.status in (200, 206))
 
-    def wait_for(self, what, seconds=15.0, say="the request"):
+    def wait_for(self, what, seconds=PATIENCE, say="the request"):
         """Waits until what(list of requests) is true."""
         return eventually(lambda: what(self.requests()), seconds, say)
 

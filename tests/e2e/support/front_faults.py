@@ -162,14 +162,21 @@ class Body:
                 if ahead > 0:
                     time.sleep(ahead)
             size = min(piece, self.end - sent)
-            if by_sendfile:
-                done = self._sendfile(connection, size)
-            else:
-                data = self.source.read(size)
-                if not data:
-                    raise Gone
-                connection.sendall(self._damaged(data, sent))
-                done = len(data)
+            try:
+                # Told before they go: who has the last byte may ask at once.
+                if by_sendfile:
+                    self.entry["sent"] = sent + size
+                    done = self._sendfile(connection, size)
+                else:
+                    data = self.source.read(size)
+                    if not data:
+                        raise Gone
+                    self.entry["sent"] = sent + len(data)
+                    connection.sendall(self._damaged(data, sent))
+                    done = len(data)
+            except BaseException:
+                self.entry["sent"] = sent
+                raise
             sent += done
             self.entry["sent"] = sent
         if self.ending == "stall":

@@ -128,6 +128,9 @@ class Listener:
                 with self.server.lock:
                     self.server.silent_connections += 1
                 continue
+            # Here, or hang_up() could miss it.
+            with self.server.lock:
+                self.server.live.add(connection)
             threading.Thread(target=self.server.serve, args=(self, connection), daemon=True).start()
 
 
@@ -161,8 +164,6 @@ class Server:
                 pass
 
     def serve(self, listener, connection):
-        with self.lock:
-            self.live.add(connection)
         plain = connection
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -9,13 +9,15 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 POLL = 0.005
+# Of waits for what must come: it costs only where it does not. Below the deadline of a test.
+PATIENCE = 45.0
 
 
 class Late(AssertionError):
     """Something that was waited for did not happen in time."""
 
 
-def eventually(what, seconds=15.0, say="the event"):
+def eventually(what, seconds=PATIENCE, say="the event"):
     """Calls what() until it returns something true, and returns that. Fails at the deadline."""
     deadline = time.monotonic() + seconds
     while True:
@@ -69,7 +71,7 @@ class Process:
     def log(self):
         return self.log_path.read_text(errors="replace")
 
-    def wait_until(self, what, seconds=15.0, say="ready"):
+    def wait_until(self, what, seconds=PATIENCE, say="ready"):
         """Like eventually(), but fails at once, with the log's end, when the process has died."""
         def step():
             got = what()

@@ -16,7 +16,7 @@ import time
 import urllib.parse
 
 from . import wire
-from .proc import ROOT, Process, files_below, free_port, listening
+from .proc import PATIENCE, POLL, ROOT, Process, files_below, free_port, listening
 
 ACCESS_KEY, SECRET_KEY, REGION, BUCKET = "weir-test-access", "weir-test-secret", "eu-x", "images"
 SLICE = 256 * 1024
@@ -201,7 +201,7 @@ class Faults:
 
     rule(match, **do): match has method, room or target (a regular expression); do has
       delay=seconds, status=500, hang=True, cut_after or stall_after=bytes of the answer, cut_upload=bytes of the
-      request's body, flip_at=byte of the answer, flip_upload=byte of the request's body, rate=bytes a second (each way
+      request's body, stall_upload=bytes of it that go on before it stands still, flip_at=byte of the answer, flip_upload=byte of the request's body, rate=bytes a second (each way
       and connection);
     `times` bounds how often.
     """
@@ -261,14 +261,14 @@ class Faults:
     def blob_gets(self, blob=None):
         return [r for r in self.requests(method="GET", room="blobs") if blob is None or blob.digest[7:] in r.path]
 
-    def wait_for(self, what, seconds=15.0, say="requests to S3"):
-        """Waits until what(list of requests) is true; wakes at each request and answer."""
+    def wait_for(self, what, seconds=PATIENCE, say="requests to S3"):
+        """Waits until what(list of requests) is true; wakes at each request and answer, and looks at what moves."""
         deadline = time.monotonic() + seconds
         with self._changed:
             while not what(list(self._log)):
                 left = deadline - time.monotonic()
                 assert left > 0, f"{say} did not come within {seconds} s"
-                self._changed.wait(left)
+                self._changed.wait(min(left, POLL))
 
     def stop(self):
         self._close_listener()
@@ -297,12 +297,13 @@ class Faults:
                 client, _ = listener.accept()
             except OSError:
                 return
+            # Here, or hang_up() could miss it.
+            with self._lock:
+                self._open.add(client)
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client):
         server = None
-        with self._lock:
-            self._open.add(client)
         try:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._mode == "silent":
@@ -401,12 +402,16 @@ class Faults:
 
     @staticmethod
     def _send_body(client, server, head, entry, do, pace):
-        left, cut = head.length, do.get("cut_upload")
+        left, cut, stall = head.length, do.get("cut_upload"), do.get("stall_upload")
         piece = head.rest[:left]
         try:
             while True:
                 if cut is not None and entry.received + len(piece) >= cut:
                     raise Gone
+                if stall is not None and entry.received + len(piece) >= stall:
+                    server.sendall(piece[:stall - entry.received])
+                    entry.received = stall
+                    Faults._wait_for_close(client)
                 server.sendall(flipped(piece, do.get("flip_upload"), entry.received))
                 entry.received += len(piece)
                 left -= len(piece)
@@ -433,14 +438,15 @@ class Faults:
                 if not piece:
                     raise Gone
             if cut is not None and entry.sent + len(piece) >= cut:
-                client.sendall(piece[:cut - entry.sent])
+                piece = piece[:cut - entry.sent]
                 entry.sent = cut
+                client.sendall(piece)
                 if "stall_after" in do:
                     Faults._wait_for_close(client)
                 raise Gone
             piece = flipped(piece, flip, start + entry.sent)
+            entry.sent += len(piece)      # first: who has the last byte may ask at once
             client.sendall(piece)
-            entry.sent += len(piece)
             left -= len(piece)
             pace.wait(entry.sent)
             piece = b""
@@ -451,8 +457,8 @@ class Faults:
         data = rest
         tail = b""
         while True:
-            client.sendall(data)
             entry.sent += len(data)
+            client.sendall(data)
             tail = (tail + data)[-5:]
             if tail == b"0\r\n\r\n":
                 return

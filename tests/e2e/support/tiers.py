@@ -67,6 +67,15 @@ def allocated(weir):
     return taken
 
 
+def bytes_at_one_time(weir):
+    """Bytes that were on the disk at one moment: of files that were there before it and after it. One look alone may
+    count a file that goes and the one that comes in its place. Names carry the generation; a commit only renames."""
+    def look():
+        return {path.name.rpartition("-")[2]: size for path, size in disk_files(weir).items()}
+    before, after = look(), look()
+    return sum(min(before[name], after[name]) for name in before.keys() & after.keys())
+
+
 def file_of(weir, blob):
     """The file of a blob (or digest) on the disk, or None."""
     algorithm, value = getattr(blob, "digest", blob).split(":")
@@ -129,7 +138,9 @@ def settled(weir, seconds=30.0):
 def drained(weir, seconds=30.0):
     """Waits until everything that is stored is in S3 too."""
     settled(weir, seconds)
-    eventually(lambda: waiting(weir) == 0, seconds, lambda: f"the end of {waiting(weir)} uploads")
+    # A verb beside the server may have taken a row away whose object the server is still putting.
+    idle = lambda: not weir.process.alive() or b"\nweir_uploads_running 0\n" in wire.ask(weir, "/metrics").body
+    eventually(lambda: waiting(weir) == 0 and idle(), seconds, lambda: f"the end of {waiting(weir)} uploads")
 
 
 def digest_key(digest):
@@ -163,7 +174,7 @@ class Watch:
 
     def _run(self):
         while not self._end.wait(0.02):
-            self.most = max(self.most, disk_bytes(self.weir))
+            self.most = max(self.most, bytes_at_one_time(self.weir))
             self.samples += 1
 
     def stop(self):
