@@ -2,16 +2,20 @@
 
 import os
 import signal
+import sys
 
 import pytest
 from support import images, network
 from support.certs import Authority
 from support.front import Front
+from support.proc import Process
 from support.registry import Registry
 from support.s3 import S3, Faults, MinIO
 from support.weir import Weir, configuration, registry_entry
 
 ALL = bool(os.environ.get("WEIR_TEST_ALL"))
+# So many processes that only spin run beside the tests: what needs an idle machine shows itself.
+BUSY = int(os.environ.get("WEIR_TEST_BUSY") or 0)
 
 
 def pytest_sessionstart():
@@ -31,6 +35,15 @@ def deadline(request):
     yield
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def busy(tmp_path_factory):
+    log = tmp_path_factory.mktemp("busy") / "log"
+    spinning = [Process([sys.executable, "-c", "while True: pass"], log) for _ in range(BUSY)]
+    yield
+    for process in spinning:
+        process.kill()
 
 
 @pytest.fixture(scope="session")
