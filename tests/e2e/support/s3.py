@@ -200,9 +200,9 @@ class Faults:
     """The proxy. Requests and answers pass as they are, so signatures stay right; rules change what becomes of them.
 
     rule(match, **do): match has method, room or target (a regular expression); do has
-      delay=seconds, status=500, hang=True, cut_after or stall_after=bytes of the answer, cut_upload=bytes of the
-      request's body, stall_upload=bytes of it that go on before it stands still, flip_at=byte of the answer, flip_upload=byte of the request's body, rate=bytes a second (each way
-      and connection);
+      delay=seconds, status=500, hang=True, cut_after or stall_after=bytes of the answer, cut_upload or
+      stall_upload=bytes of the request's body that go on, flip_at=byte of the answer, flip_upload=byte of the request's
+      body, rate=bytes a second (each way and connection);
     `times` bounds how often.
     """
 
