@@ -97,6 +97,7 @@ def test_a_reader_that_joins_late_gets_every_byte_in_order(front, weir, registry
     first = wire.Reading(weir, path)
     first.read(10 * MB)
     late = wire.Reading(weir, path)
+    assert late.answer.headers["x-cache"] == "joined"
     front.hang_up()     # the rest comes as a range
     assert late.rest().digest == layer.digest
     assert first.rest().digest == layer.digest

@@ -185,6 +185,7 @@ def test_a_reload_disturbs_no_running_download(front, weir, registry, maker):
     eventually(lambda: "reloaded (" in weir.log(), say="the reload")
     front.hang_up()     # the rest comes as a range
     assert reading.rest().digest == layer.digest
+    assert len(front.blob_requests(layer.digest)) == 2
 
 
 def test_renewed_certificates_are_used_after_a_reload(new_weir, front, authority, tmp_path):

@@ -118,6 +118,7 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_fetch_fails_no_client(small_dis
     small_disk.fill()
     front.hang_up()     # the rest comes as a range
     assert reading.rest().digest == layer.digest
+    assert len(front.blob_requests(layer.digest)) >= 2
     reading.close()
     front.heal()
     small_disk.free()
@@ -165,6 +166,7 @@ def test_a_disk_that_breaks_in_the_middle_of_a_fetch(new_weir, bad_disk, break_d
     front.hang_up()     # the rest comes as a range
     reading.rest()
     assert reading.digest == layer.digest
+    assert len(front.blob_requests(layer.digest)) >= 2
     reading.close()
     front.heal()
     bad_disk.heal()

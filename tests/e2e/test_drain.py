@@ -20,6 +20,7 @@ def test_a_running_cold_download_is_finished_before_weir_ends(front, weir, regis
     eventually(lambda: not listening(weir.port), say="the closed port")
     front.hang_up()     # the rest comes as a range
     assert reading.rest().digest == layer.digest
+    assert len(front.blob_requests(layer.digest)) == 2
     reading.close()
     assert weir.process.wait(10) == 0
 

@@ -17,8 +17,9 @@ class Gone(Exception):
 class Plan:
     """All rules that match a request, laid over each other; the later rule wins."""
 
-    def __init__(self, merged, names):
-        self.names = names
+    def __init__(self, merged, rules):
+        self._rules = rules
+        self.names = [rule.get("label", "") for rule in rules]
         self.drop = merged.get("drop", False)
         self.hang = merged.get("hang", False)
         self.delay = merged.get("delay", 0)
@@ -36,6 +37,12 @@ class Plan:
         self.flip_at = merged.get("flip_at")
         self.reset = merged.get("reset", False)
 
+    def take_back(self, lock):
+        """The request came without credentials: what a rule does so many times, it does to answers."""
+        with lock:
+            for rule in self._rules:
+                rule["uses"] -= 1
+
 
 def matches(match, listener, request):
     wanted = {"listener": listener, "kind": request.kind, "method": request.method, "name": request.name,
@@ -50,7 +57,7 @@ def matches(match, listener, request):
 
 
 def plan(server, listener, request):
-    merged, names = {}, []
+    merged, rules = {}, []
     with server.lock:
         settings = server.settings
         if settings.get("rate"):
@@ -65,8 +72,8 @@ def plan(server, listener, request):
             if matches(rule.get("match", {}), listener, request):
                 rule["uses"] += 1
                 merged.update(rule["do"])
-                names.append(rule.get("label", ""))
-    return Plan(merged, names)
+                rules.append(rule)
+    return Plan(merged, rules)
 
 
 def basic_user(given, users):

@@ -217,6 +217,7 @@ class Server:
             return self.token(connection, request, entry)
         if listener.name != "cdn" and (refused := self.challenge(listener, request)):
             entry["challenged"] = True
+            plan.take_back(self.lock)
             return self.reply(connection, request, entry, 401, {**refused, **plan.headers},
                               b'{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}')
         return self.forward(connection, request, entry, plan)
