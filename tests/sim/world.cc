@@ -198,7 +198,9 @@ MachineOptions World::machine_options() {
     options.upstream.retry_delay = 100ms;
     options.upstream.timeouts.stall = 5s;
     if (troubles_.tiers()) tier_options(options);
-    if (troubles_.full && chance(0.5)) options.limits.max_bytes = 20'000 + random_.below(400'000);
+    // A bounded tier has its bound already: one that the image pushed at the start fits in.
+    if (troubles_.full && chance(0.5) && !troubles_.bounds)
+        options.limits.max_bytes = 20'000 + random_.below(400'000);
     for (size_t registry = 0; registry < content_.registries.size(); ++registry)
         options.mirrors.resize(registry + 1, 1 + random_.below(3));
     options.routes = routes_;
