@@ -19,6 +19,9 @@ constexpr auto kLease = std::chrono::hours(6);
 // Between two pages of what is looked for others go first.
 constexpr size_t kMissingPage = 256;
 constexpr Duration kMissingPause = 1ms;
+// A part whose sender died may still be on its way within S3, and land after the upload was
+// aborted; S3's manual says to abort again.
+constexpr Duration kLatePart = 2s;
 constexpr auto kFirstDelay = std::chrono::milliseconds(500);
 constexpr auto kMaxDelay = std::chrono::milliseconds(30'000);
 
@@ -155,6 +158,9 @@ Task<store::RemoteAnswer> Uploader::send_blob(meta::UploadRow row) {
     if (!row.upload_id.empty()) {
         // Until S3 has let go of it the row keeps the id: nobody else knows it.
         auto aborted = co_await remote_.abort_blob(row.digest, row.upload_id);
+        if (aborted.end != store::RemoteEnd::ok) co_return aborted;
+        co_await sleep_for(kLatePart);
+        aborted = co_await remote_.abort_blob(row.digest, row.upload_id);
         if (aborted.end != store::RemoteEnd::ok) co_return aborted;
     }
     auto file = co_await store_.open(row.digest, row.generation);

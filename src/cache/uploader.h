@@ -4,8 +4,8 @@
 // A job row is written in the transaction that stored its object; a restart goes on from the rows
 // and lists nothing. At most `slots` uploads at once. While the tier is away the rows wait, tried
 // again with growing delays. The id of an upload in parts is in its row before the first part goes,
-// and stays there until the upload has ended or S3 has aborted it. What was stored before there was
-// a tier gets its rows behind the first start that has one.
+// and stays there until the upload has ended or S3 has aborted it (twice: a part may land late).
+// What was stored before there was a tier gets its rows behind the first start that has one.
 #pragma once
 #include <atomic>
 #include <memory>
