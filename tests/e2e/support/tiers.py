@@ -43,15 +43,19 @@ def verb(weir, name, *args, status=0):
 
 # --- the disk ---
 
-def disk_files(weir):
-    """Path and bytes of the blobs on the disk, whole or in the making; holes don't count."""
+def disk_stats(weir):
+    """Path and stat of the blobs' files, whole or in the making. One that goes meanwhile is not there."""
     found = {}
     for folder in ("blobs", "staging"):
         for path in files_below(weir.state / folder):
             with contextlib.suppress(FileNotFoundError):
-                told = path.stat()
-                found[path] = min(told.st_size, told.st_blocks * 512)
+                found[path] = path.stat()
     return found
+
+
+def disk_files(weir):
+    """Path and bytes of the blobs on the disk, whole or in the making; holes don't count."""
+    return {path: min(told.st_size, told.st_blocks * 512) for path, told in disk_stats(weir).items()}
 
 
 def disk_bytes(weir):
@@ -60,11 +64,7 @@ def disk_bytes(weir):
 
 def allocated(weir):
     """Bytes that these files take of the disk, in whole file-system blocks."""
-    taken = 0
-    for path in disk_files(weir):
-        with contextlib.suppress(FileNotFoundError):
-            taken += path.stat().st_blocks * 512
-    return taken
+    return sum(told.st_blocks * 512 for told in disk_stats(weir).values())
 
 
 def bytes_at_one_time(weir):
