@@ -88,6 +88,8 @@ void set_cache_gauges(const cache::Snapshot& snapshot) {
 void set_upstream_gauges(const std::vector<upstream::Status>& upstreams) {
     for (const auto& status : upstreams) {
         const metrics::Labels labels = {{"upstream", status.name}};
+        set("weir_upstream_requests_running", "Requests to an upstream at this moment",
+            static_cast<double>(status.in_use), labels);
         set("weir_upstream_requests_waiting", "Requests that wait for a place",
             static_cast<double>(status.waiting), labels);
         for (const auto& [host, state] : status.mirrors)

@@ -17,7 +17,6 @@ struct Metrics {
     metrics::Gauge& breaker_open;  // how many of its mirrors
     metrics::Gauge& limit;
     metrics::Gauge& remaining;
-    metrics::Gauge& in_use;
 
 private:
     std::array<metrics::Counter*, 10> requests_;

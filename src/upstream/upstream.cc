@@ -78,7 +78,6 @@ void Upstream::Impl::count_open() {
         return state == Breaker::State::open || state == Breaker::State::probing;
     };
     metrics.breaker_open.Set(static_cast<double>(std::ranges::count_if(sites, is_open)));
-    metrics.in_use.Set(static_cast<double>(places.in_use()));
 }
 
 void Upstream::Impl::settle(Site& site, Purpose purpose, Breaker::Ticket ticket, Breaker::Sign sign,
