@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import http.server
 import json
+import os
 import re
 import socket
 import sqlite3
@@ -12,6 +13,7 @@ import threading
 
 import pytest
 from support import wire
+from support.disk import SmallDisk
 from support.proc import eventually
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -206,6 +208,36 @@ def test_the_memory_is_told_by_kind(new_weir, heavy):
     told = dict(re.findall(r'^weir_memory_bytes\{kind="(\w+)"\} (\S+)$', wire.ask(weir, "/metrics").body.decode(), re.M))
     assert set(told) == {"memos", "manifests", "tags", "links", "index", "lists", "negative", "answers"}
     assert all(float(told[kind]) > 0 for kind in ("memos", "manifests", "tags", "links")), told
+
+
+def database(weir):
+    """Bytes of weir.db and its log."""
+    return sum(path.stat().st_size for path in weir.state.iterdir() if path.name in ("weir.db", "weir.db-wal"))
+
+
+def test_manifests_count_in_the_disks_account(new_weir, heavy):
+    weir = new_weir(heavy, weir={"cache": {"maxBytes": "50MB", "minFree": "1MB"}})
+    for number in range(40):
+        assert wire.ask(weir, f"/v2/up/heavy{number % 7}/manifests/{number}").status == 200
+    assert database(weir) < 50_000_000, database(weir)
+    used = eventually(lambda: (m := re.search(r"^weir_metadata_bytes (\S+)$", wire.ask(weir, "/metrics").body.decode(), re.M))
+                      and float(m[1]), say="the database's weight")
+    assert used < 50_000_000
+    assert wire.ask(weir, "/v2/up/heavy/manifests/small").status == 200
+
+
+def test_manifests_leave_the_free_space_that_is_kept_for_others(new_weir, heavy, tmp_path):
+    disk = SmallDisk(tmp_path / "weir0/state", "300m")
+    try:
+        weir = new_weir(heavy, weir={"cache": {"minFree": "200MiB"}})
+        for number in range(40):
+            assert wire.ask(weir, f"/v2/up/heavy{number}/manifests/{number}").status == 200
+        stat = os.statvfs(weir.state)
+        # A log that is being copied into the database counts twice for a moment.
+        assert stat.f_bavail * stat.f_frsize > 180 * MIB, stat.f_bavail * stat.f_frsize
+    finally:
+        weir.end()
+        disk.stop()
 
 
 def rows(weir, table):
