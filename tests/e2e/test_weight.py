@@ -14,7 +14,7 @@ import threading
 import pytest
 from support import wire
 from support.disk import SmallDisk
-from support.proc import eventually
+from support.proc import eventually, run
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -293,3 +293,28 @@ def test_the_subject_is_not_the_list_of_its_referrers(new_weir, upstream_of):
         assert wire.ask(weir, f"/v2/up/gitlab/referrers/{subject}").json()["manifests"] == [], status
         found = wire.ask(weir, f"/v2/up/other/referrers/{subject}").json()["manifests"]
         assert [m["digest"] for m in found] == [sha(b"child")], status
+
+
+def test_oras_discover_finds_what_was_signed_and_nothing_else(new_weir, upstream_of):
+    """A real client on a registry with the API, on one with the tag schema, and on one like GitLab's."""
+    child = {"mediaType": MANIFEST, "digest": sha(b"child"), "size": 5, "platform": {"os": "linux", "architecture": "amd64"}}
+    image = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": [child]}).encode()
+    signature = document("signature", 0)
+    signed = {"mediaType": MANIFEST, "digest": sha(signature), "size": len(signature), "artifactType": "a/sig"}
+    listed = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": [signed]}).encode()
+    subject = sha(image)
+
+    def answer(path, _query):
+        name, _, reference = path.rpartition("/")
+        kind = name.split("/")[3]
+        if name.endswith("/referrers"):
+            return kind == "api" and (200, INDEX, listed if reference == subject else listed.replace(
+                json.dumps([signed]).encode(), b"[]"))
+        body = {subject: image, "v1": image, sha(signature): signature,
+                subject.replace(":", "-"): {"tag": listed, "gitlab": image}.get(kind)}.get(reference)
+        return body and (200, MANIFEST if body is signature else INDEX, body, {"Docker-Content-Digest": sha(body)})
+    weir = new_weir(upstream_of(answer))
+    for kind, found in (("api", [sha(signature)]), ("tag", [sha(signature)]), ("gitlab", [])):
+        told = run(["oras", "discover", "--plain-http", "--format", "json", f"127.0.0.1:{weir.port}/up/lab/{kind}:v1"]).stdout
+        referrers = json.loads(told[told.index("{"):]).get("referrers") or []
+        assert [referrer["digest"] for referrer in referrers] == found, (kind, told)
