@@ -22,6 +22,11 @@ http::Response list_answer(const char* route, std::string_view content_type, std
     return response;
 }
 
+// A Link leads to where the client came from.
+std::string base_of(const Route& route) {
+    return route.before.empty() ? "/v2/" : "/" + std::string(route.before) + "/v2/";
+}
+
 // What the answers from an upstream's list have in common.
 void describe(http::Response& response, const cache::ListView& view, const cache::Target& target,
               std::string_view path, std::string_view ns) {
@@ -38,7 +43,8 @@ void describe(http::Response& response, const cache::ListView& view, const cache
 // GET /v2/<name>/tags/list   (distribution-spec 1.1, "Listing Tags")
 Task<http::Response> Registry::tags(http::Request& request, const Asked& asked) {
     const std::string name(asked.route.name);
-    auto view = co_await cache_.tags(asked.target, without_ns(request.query));
+    const std::string path = base_of(asked.route) + name + "/tags/list";
+    auto view = co_await cache_.tags(asked.target, query_for_upstream(request.query));
     auto tags = oci::parse_tag_list(view.body, kMaxListedTags);
     if (!tags) throw Failure(Kind::upstream_bad, "the upstream's answer is not a list of tags");
     if (oci::query_parameter(request.query, "n") == "0") {
@@ -46,7 +52,7 @@ Task<http::Response> Registry::tags(http::Request& request, const Asked& asked) 
         view.next_query.clear();
     }
     auto response = list_answer("tags", "application/json", oci::tag_list_body(name, *tags));
-    describe(response, view, *asked.target, "/v2/" + name + "/tags/list", asked.ns);
+    describe(response, view, *asked.target, path, asked.ns);
     co_return response;
 }
 
@@ -55,9 +61,9 @@ Task<http::Response> Registry::referrers(http::Request& request, const Asked& as
     const auto digest = oci::Digest::parse(asked.route.reference);
     if (!digest) throw Failure(Kind::digest_invalid, "not a sha256 or sha512 digest");
     const std::string path =
-        "/v2/" + std::string(asked.route.name) + "/referrers/" + digest->text();
+        base_of(asked.route) + std::string(asked.route.name) + "/referrers/" + digest->text();
     const auto wanted_type = oci::query_parameter(request.query, "artifactType");
-    auto view = co_await cache_.referrers(asked.target, *digest, without_ns(request.query));
+    auto view = co_await cache_.referrers(asked.target, *digest, query_for_upstream(request.query));
     bool filtered = view.filters_applied;
     if (wanted_type && !wanted_type->empty() && !filtered) {
         view.body = oci::filter_referrers(view.body, *wanted_type);

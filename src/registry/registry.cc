@@ -62,6 +62,26 @@ const char* cache_state(const std::exception_ptr& error) {
     }
 }
 
+Paths paths_of(const Targets& targets) {
+    return targets.config().tolerant_paths ? Paths::tolerant : Paths::strict;
+}
+
+// What a repository's meaning depends on besides its name. No two can be mistaken for each other: a
+// host and a path hold no blank, and what ns holds comes last.
+std::string first_key(const http::Request& request, const Route& route, std::string_view ns) {
+    std::string key(host_of(request));
+    if (!route.before.empty()) key.append(" /").append(route.before);
+    if (route.escaped) key.append(" %");
+    if (!ns.empty()) key.append(" ?").append(ns);
+    return key;
+}
+
+// The repository was asked and has no such thing.
+bool is_absence(Kind kind) {
+    return kind == Kind::manifest_unknown || kind == Kind::blob_unknown ||
+           kind == Kind::name_unknown;
+}
+
 std::vector<cache::WantedRange> wanted(const std::vector<http::RangeSpec>& specs) {
     std::vector<cache::WantedRange> ranges;
     ranges.reserve(specs.size());
@@ -134,22 +154,25 @@ std::optional<http::Response> Registry::answer_hot(http::Request& request, Hot& 
 
 // ---- everything else ---------------------------------------------------------------------------
 
-cache::TargetPtr Registry::resolve(Place& place, const http::Request& request, std::string_view ns,
-                                   std::string_view name) {
-    // No host name and no repository name holds a blank, so the pair can't be mistaken for another.
-    std::string first(host_of(request));
-    if (!ns.empty()) first.append(" ").append(ns);
-    if (auto* known = place.resolved.find({first, name})) return *known;
-    auto resolved =
-        place.targets->resolve({.host = host_of(request), .ns = ns, .repository = name});
+const Resolved& Registry::resolve(Place& place, const http::Request& request, const Asked& asked) {
+    const std::string first = first_key(request, asked.route, asked.ns);
+    if (const auto* known = place.resolved.find({first, asked.route.name})) return *known;
+    auto resolved = place.targets->resolve({.host = host_of(request),
+                                            .ns = asked.ns,
+                                            .repository = asked.route.name,
+                                            .before = asked.route.before,
+                                            .escaped = asked.route.escaped});
     if (!resolved.target) throw Failure(Kind::name_unknown, resolved.unknown);
-    return place.resolved.insert({first, name}, std::move(resolved.target));
+    return place.resolved.insert({first, asked.route.name}, std::move(resolved));
 }
 
 std::unique_ptr<Registry::Asked> Registry::understand(Place& place, const http::Request& request) {
     auto asked = std::make_unique<Asked>();
-    asked->route = parse_route(request.path, asked->decoded);
+    asked->route = parse_route(request.path, paths_of(*place.targets), asked->buffer);
     const Route& route = asked->route;
+    if (route.kind == RouteKind::ping && !place.targets->serves(route.before))
+        throw Failure(Kind::name_unknown,
+                      fmt::format("nothing is served at \"/{}\" before /v2/", route.before));
     if (route.kind == RouteKind::ping || route.kind == RouteKind::catalog) return asked;
     if (route.kind == RouteKind::unknown)
         throw Failure(Kind::name_unknown, "no such endpoint; images are pulled under /v2/");
@@ -157,7 +180,9 @@ std::unique_ptr<Registry::Asked> Registry::understand(Place& place, const http::
         throw Failure(Kind::name_invalid,
                       fmt::format("\"{}\" is not a valid repository name", route.name));
     asked->ns = oci::query_parameter(request.query, "ns").value_or(std::string());
-    asked->target = resolve(place, request, asked->ns, route.name);
+    const Resolved& resolved = resolve(place, request, *asked);
+    asked->target = resolved.target;
+    asked->otherwise = resolved.otherwise;
     return asked;
 }
 
@@ -166,16 +191,28 @@ Task<http::Response> Registry::handle(http::Request& request) {
         throw Failure(Kind::unsupported, "this registry is a cache: it can only be pulled from");
     Place& place = here();
     const auto asked = understand(place, request);
-    const Route& route = asked->route;
+    if (asked->otherwise) {
+        try {
+            co_return co_await answer(place, request, *asked);
+        } catch (const Failure& failure) {
+            if (!is_absence(failure.kind())) throw;
+        }
+        asked->target = asked->otherwise;
+    }
+    co_return co_await answer(place, request, *asked);
+}
+
+Task<http::Response> Registry::answer(Place& place, http::Request& request, const Asked& asked) {
+    const Route& route = asked.route;
     switch (route.kind) {
         case RouteKind::ping:
             co_return ping_answer();
         case RouteKind::catalog:
             co_return co_await catalog(request);
         case RouteKind::tags:
-            co_return co_await tags(request, *asked);
+            co_return co_await tags(request, asked);
         case RouteKind::referrers:
-            co_return co_await referrers(request, *asked);
+            co_return co_await referrers(request, asked);
         case RouteKind::manifest:
         case RouteKind::blob:
             break;
@@ -184,8 +221,8 @@ Task<http::Response> Registry::handle(http::Request& request) {
     }
     Hot hot;
     hot.kind = route.kind;
-    hot.target = asked->target;
-    hot.ns = asked->ns;
+    hot.target = asked.target;
+    hot.ns = asked.ns;
     hot.reference = route.reference;
     if (route.kind == RouteKind::blob) {
         hot.digest = digest_or_fail(route.reference);
@@ -196,8 +233,8 @@ Task<http::Response> Registry::handle(http::Request& request) {
         place.hot.insert({host_of(request), request.target}, std::move(hot));
         co_return std::move(*response);
     }
-    if (route.kind == RouteKind::blob) co_return co_await blob(request, *asked);
-    co_return co_await manifest(request, *asked);
+    if (route.kind == RouteKind::blob) co_return co_await blob(request, asked);
+    co_return co_await manifest(request, asked);
 }
 
 // GET|HEAD /v2/<name>/manifests/<reference>   (distribution-spec 1.1, "Pulling manifests")
@@ -254,16 +291,14 @@ Task<http::Response> Registry::blob(http::Request& request, const Asked& asked) 
 http::Response Registry::failed(const http::Request* request, std::exception_ptr error) {
     auto response = error_response(error, request == nullptr ? 0 : request->id);
     if (request == nullptr) return response;
-    std::string decoded;
-    const Route route = parse_route(request->path, decoded);
+    std::string buffer;
+    const Route route = parse_route(request->path, paths_of(*here().targets), buffer);
     response.notes.route = route_name(route.kind);
     response.notes.cache = cache_state(error);
     if (route.name.empty()) return response;
     const auto ns = oci::query_parameter(request->query, "ns").value_or(std::string());
-    std::string first(host_of(*request));
-    if (!ns.empty()) first.append(" ").append(ns);
-    if (const auto* known = here().resolved.find({first, route.name}))
-        response.notes.upstream = (*known)->upstream_name;
+    if (const auto* known = here().resolved.find({first_key(*request, route, ns), route.name}))
+        response.notes.upstream = known->target->upstream_name;
     return response;
 }
 

@@ -67,23 +67,24 @@ private:
         uint64_t generation = 0;
         std::shared_ptr<const Targets> targets;
         Recent<Hot> hot{kHotEntries};
-        Recent<cache::TargetPtr> resolved{kTargetEntries};
+        Recent<Resolved> resolved{kTargetEntries};
         AccessBuffer access;
     };
     // A request that was understood: a valid name, routed.
     struct Asked {
         Route route;
         cache::TargetPtr target;
+        cache::TargetPtr otherwise;  // asked when `target` has no such thing
         std::string ns;
-        std::string decoded;  // what route's views may point into
+        std::string buffer;  // what route's views may point into
     };
 
     Place& here();
     std::optional<http::Response> answer_hot(http::Request& request, Hot& hot);
     // Throws what is wrong with the request.
     std::unique_ptr<Asked> understand(Place& place, const http::Request& request);
-    cache::TargetPtr resolve(Place& place, const http::Request& request, std::string_view ns,
-                             std::string_view name);
+    const Resolved& resolve(Place& place, const http::Request& request, const Asked& asked);
+    Task<http::Response> answer(Place& place, http::Request& request, const Asked& asked);
 
     Task<http::Response> manifest(http::Request& request, const Asked& asked);
     Task<http::Response> blob(http::Request& request, const Asked& asked);
