@@ -174,7 +174,10 @@ int serve(const ServeArguments& arguments) {
                        system_clock(), system_random());
     Ending ending(loops, cache, durable, client);
     metadata->set_configured_pins(configured_pins(*config));
-    registry::Registry registry(access_format(*config), all(loops), cache, targets);
+    const auto options = cache_options(*config);
+    registry::Registry registry(
+        access_format(*config), all(loops), cache, targets,
+        cache::split_memory(options.memory_bytes, options.manifest_memory_bytes).memos);
     status::Status front(status_options(*config), registry, pool);
     http::Listener listener(listener_options(*config), loops, pool, front);
     front.set_sources({.cache = &cache,

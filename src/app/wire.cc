@@ -96,6 +96,7 @@ cache::Options cache_options(const config::Config& config) {
     options.chunk_bytes = config.fetch.chunk_bytes;
     options.range_ahead_bytes = config.fetch.range_ahead_bytes;
     options.record_bytes = config.fetch.record_interval_bytes;
+    options.memory_bytes = config.memory.bytes;
     options.manifest_memory_bytes = config.memory.manifest_bytes;
     options.open_files = config.memory.open_files;
     options.relay_buffer_bytes = config.relay.buffer_bytes;

@@ -9,6 +9,7 @@
 #include "cache/erasures.h"
 #include "cache/fetch_table.h"
 #include "cache/lookup.h"
+#include "cache/memory.h"
 #include "cache/relay.h"
 #include "meta/upkeep.h"
 #include "store/remote.h"
@@ -18,8 +19,8 @@ namespace weir::cache {
 // Any loop.
 class Blobs {
 public:
-    Blobs(const Options&, meta::Metadata&, store::Store&, store::Space&, Pool&, Clock&, Random&,
-          Scope&);
+    Blobs(const Options&, const MemoryShares&, meta::Metadata&, store::Store&, store::Space&, Pool&,
+          Clock&, Random&, Scope&);
 
     std::optional<BlobView> blob_now(const TargetPtr&, const oci::Digest&);
     Task<BlobView> blob(TargetPtr, oci::Digest, std::vector<WantedRange> wanted, bool head);
@@ -57,6 +58,9 @@ public:
     Relays& relays() { return relays_; }
     Semaphore& permits() { return permits_; }
     Touches& touches() { return touches_; }
+    uint64_t index_bytes() const { return index_.weight() + asked_once_.weight(); }
+    uint64_t link_bytes() const { return links_.weight(); }
+    uint64_t negative_bytes() const { return negatives_.weight(); }
 
 private:
     struct Known {

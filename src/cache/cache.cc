@@ -26,9 +26,11 @@ struct Cache::Impl {
           loops(l),
           metadata(m),
           pool(p),
-          blobs(options, m, s, sp, p, c, r, scope),
-          manifests(options, m, p, c, scope, blobs),
-          lists(options, m, p, c, scope, manifests),
+          shares(split_memory(o.memory_bytes, o.manifest_memory_bytes)),
+          answers(shares.manifests + shares.lists + shares.answers),
+          blobs(options, shares, m, s, sp, p, c, r, scope),
+          manifests(options, shares, m, p, c, scope, blobs, answers),
+          lists(options, shares, m, p, c, scope, answers),
           store(s),
           space(sp),
           clock(c),
@@ -66,6 +68,19 @@ struct Cache::Impl {
         });
     }
 
+    MemoryShares memory() const {
+        MemoryShares now;
+        now.manifests = manifests.memory_bytes();
+        now.tags = manifests.tag_bytes();
+        now.links = manifests.link_bytes() + blobs.link_bytes();
+        now.index = blobs.index_bytes();
+        now.lists = lists.memory_bytes();
+        now.negative = manifests.negative_bytes() + blobs.negative_bytes() + lists.quiet_bytes();
+        const uint64_t kept = now.manifests + now.lists;
+        now.answers = answers.bytes() - std::min(answers.bytes(), kept);
+        return now;
+    }
+
     // Access times go to the database in batches; a crash loses the last interval, which only blurs
     // the order of eviction.
     Task<> flush_touches() {
@@ -82,6 +97,8 @@ struct Cache::Impl {
     LoopGroup* loops;
     meta::Metadata& metadata;
     Pool& pool;
+    const MemoryShares shares;
+    Answers answers;
     Scope scope{"cache"};
     Blobs blobs;
     Manifests manifests;
@@ -205,6 +222,7 @@ Task<Snapshot> Cache::snapshot() {
     snapshot.fetches_waiting = impl_->blobs.permits().waiting();
     snapshot.relays = impl_->blobs.relays().running();
     snapshot.manifest_memory_bytes = impl_->manifests.memory_bytes();
+    snapshot.memory = impl_->memory();
     snapshot.usage =
         co_await impl_->pool.run([impl = impl_.get()] { return impl->metadata.usage(); });
     if (impl_->tiers.upkeep) {

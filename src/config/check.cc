@@ -187,6 +187,9 @@ void check_values(const Config& config, Reading& reading) {
          "must be at least 64KiB");
     need(config.reload_interval >= std::chrono::milliseconds(100), "weir.reload.interval",
          "must be at least 100ms");
+    need(config.memory.bytes >= 8 * kMiB &&
+             config.memory.bytes / 4 >= config.limits.max_manifest_bytes,
+         "weir.memory.bytes", "must be at least 8MiB, and four times limits.manifestBytes");
     need(config.memory.open_files > 0, "weir.memory.openFiles", "must be greater than 0");
     check_freshness(config.freshness, reading);
     check_storage(config.storage, reading);

@@ -191,7 +191,8 @@ struct Fetch {
 };
 
 struct Memory {
-    uint64_t manifest_bytes = 64 * kMiB;
+    uint64_t bytes = 128 * kMiB;          // of all that is remembered
+    uint64_t manifest_bytes = 64 * kMiB;  // of that, at most, for manifests
     uint32_t open_files = 1024;
     bool operator==(const Memory&) const = default;
 };

@@ -245,6 +245,7 @@ const Shape& weir_shape() {
         show_rest(),
     }};
     static const Shape memory{{
+        bytes_key("bytes", &Memory::bytes),
         bytes_key("manifestBytes", &Memory::manifest_bytes),
         key("openFiles", &Memory::open_files),
     }};

@@ -74,7 +74,10 @@ http::Response manifest_answer(const http::Request& request, const cache::Manife
     } else {
         response.shared_fields = std::move(fields);
         response.content_length = view.manifest->size;
-        if (view.manifest->bytes) response.body = view.manifest->bytes;
+        // What is being sent holds the manifest, so that its bytes count while they are read
+        // (cache/answers.h) and all who read them share them.
+        if (const auto& bytes = view.manifest->bytes)
+            response.body = std::shared_ptr<const std::string>(view.manifest, bytes.get());
     }
     response.notes.route = "manifest";
     response.notes.cache = cache::from_name(view.from);

@@ -6,8 +6,10 @@
 
 #include "base/check.h"
 #include "base/failure.h"
+#include "base/metrics.h"
 #include "cache/lookup.h"
 #include "oci/link.h"
+#include "oci/media_type.h"
 #include "registry/answers.h"
 #include "registry/errors.h"
 
@@ -27,6 +29,16 @@ oci::Digest digest_or_fail(std::string_view text) {
     if (const auto digest = oci::Digest::parse(text)) return *digest;
     throw Failure(Kind::digest_invalid,
                   fmt::format("\"{}\" is not a sha256 or sha512 digest", text));
+}
+
+bool short_enough(const PairKeyView& key) {
+    return key.first.size() + key.second.size() <= kMaxMemoKeyBytes;
+}
+
+// What a memo of an answer points to: names, and the field lines (fields.h) of one answer.
+uint64_t held_bytes(std::string_view ns, std::string_view reference) {
+    constexpr uint64_t kFieldLinesBytes = 640 + oci::kMaxMediaTypeBytes;
+    return kFieldLinesBytes + 2 * ns.size() + reference.size();
 }
 
 // What looks like a digest must be one; anything else must be a tag.
@@ -92,9 +104,10 @@ std::vector<cache::WantedRange> wanted(const std::vector<http::RangeSpec>& specs
 }  // namespace
 
 Registry::Registry(log::Format access_format, const std::vector<Loop*>& loops, cache::Cache& cache,
-                   std::shared_ptr<const Targets> targets)
+                   std::shared_ptr<const Targets> targets, uint64_t memo_bytes)
     : cache_(cache), targets_(std::move(targets)) {
-    for (Loop* loop : loops) places_.push_back(std::make_unique<Place>(*loop, access_format));
+    for (Loop* loop : loops)
+        places_.push_back(std::make_unique<Place>(*loop, access_format, memo_bytes / loops.size()));
 }
 
 Registry::~Registry() = default;
@@ -119,11 +132,20 @@ Registry::Place& Registry::here() {
             place->targets = targets_;
             place->hot.clear();
             place->resolved.clear();
+            gauge_memos(*place);
         }
         return *place;
     }
     check(false, "a request comes on a serving loop");
     std::unreachable();
+}
+
+void Registry::gauge_memos(Place& place) {
+    static auto& gauge =
+        metrics::gauge(cache::kMemoryGauge, cache::kMemoryGaugeHelp, {{"kind", "memos"}});
+    const uint64_t now = place.hot.bytes() + place.resolved.bytes();
+    gauge.Increment(static_cast<double>(now) - static_cast<double>(place.gauged_bytes));
+    place.gauged_bytes = now;
 }
 
 // ---- the hot path ------------------------------------------------------------------------------
@@ -132,7 +154,8 @@ std::optional<http::Response> Registry::handle_now(http::Request& request) {
     if (!reads(request)) return std::nullopt;
     if (request.target == "/v2/") return ping_answer();
     Place& place = here();
-    Hot* hot = place.hot.find({host_of(request), request.target});
+    const PairKeyView key{host_of(request), request.target};
+    Hot* hot = short_enough(key) ? place.hot.find(key) : nullptr;
     if (hot == nullptr) return std::nullopt;
     return answer_hot(request, *hot);
 }
@@ -154,16 +177,26 @@ std::optional<http::Response> Registry::answer_hot(http::Request& request, Hot& 
 
 // ---- everything else ---------------------------------------------------------------------------
 
-const Resolved& Registry::resolve(Place& place, const http::Request& request, const Asked& asked) {
+Resolved Registry::resolve(Place& place, const http::Request& request, const Asked& asked) {
     const std::string first = first_key(request, asked.route, asked.ns);
-    if (const auto* known = place.resolved.find({first, asked.route.name})) return *known;
+    const PairKeyView key{first, asked.route.name};
+    const bool remembered = short_enough(key);
+    if (remembered)
+        if (const auto* known = place.resolved.find(key)) return *known;
     auto resolved = place.targets->resolve({.host = host_of(request),
                                             .ns = asked.ns,
                                             .repository = asked.route.name,
                                             .before = asked.route.before,
                                             .escaped = asked.route.escaped});
     if (!resolved.target) throw Failure(Kind::name_unknown, resolved.unknown);
-    return place.resolved.insert({first, asked.route.name}, std::move(resolved));
+    if (remembered) {
+        constexpr uint64_t kTargetBytes = 512;  // with its candidates, without what targets share
+        uint64_t held = kTargetBytes + 3 * resolved.target->repository.size();
+        if (resolved.otherwise) held += kTargetBytes + 3 * resolved.otherwise->repository.size();
+        place.resolved.insert(key, resolved, held);
+        gauge_memos(place);
+    }
+    return resolved;
 }
 
 std::unique_ptr<Registry::Asked> Registry::understand(Place& place, const http::Request& request) {
@@ -180,7 +213,7 @@ std::unique_ptr<Registry::Asked> Registry::understand(Place& place, const http::
         throw Failure(Kind::name_invalid,
                       fmt::format("\"{}\" is not a valid repository name", route.name));
     asked->ns = oci::query_parameter(request.query, "ns").value_or(std::string());
-    const Resolved& resolved = resolve(place, request, *asked);
+    const Resolved resolved = resolve(place, request, *asked);
     asked->target = resolved.target;
     asked->otherwise = resolved.otherwise;
     return asked;
@@ -230,7 +263,12 @@ Task<http::Response> Registry::answer(Place& place, http::Request& request, cons
         reference_or_fail(route.reference);
     }
     if (auto response = answer_hot(request, hot)) {
-        place.hot.insert({host_of(request), request.target}, std::move(hot));
+        const PairKeyView key{host_of(request), request.target};
+        if (short_enough(key)) {
+            const uint64_t held = held_bytes(hot.ns, hot.reference);
+            place.hot.insert(key, std::move(hot), held);
+            gauge_memos(place);
+        }
         co_return std::move(*response);
     }
     if (route.kind == RouteKind::blob) co_return co_await blob(request, asked);
@@ -297,7 +335,9 @@ http::Response Registry::failed(const http::Request* request, std::exception_ptr
     response.notes.cache = cache_state(error);
     if (route.name.empty()) return response;
     const auto ns = oci::query_parameter(request->query, "ns").value_or(std::string());
-    if (const auto* known = here().resolved.find({first_key(*request, route, ns), route.name}))
+    const std::string first = first_key(*request, route, ns);
+    if (!short_enough({first, route.name})) return response;
+    if (const auto* known = here().resolved.find({first, route.name}))
         response.notes.upstream = known->target->upstream_name;
     return response;
 }
