@@ -52,6 +52,8 @@ const char* cache_state(const std::exception_ptr& error) {
             case Kind::upstream_bad:
             case Kind::upstream_timeout:
             case Kind::upstream_refused:
+            case Kind::upstream_denied:
+            case Kind::upstream_rejected:
             case Kind::target_forbidden:
                 return cache::from_name(cache::From::miss);
             default:
@@ -204,7 +206,13 @@ Task<http::Response> Registry::handle(http::Request& request) {
 Task<http::Response> Registry::manifest(http::Request& request, const Asked& asked) {
     const auto reference = reference_or_fail(asked.route.reference);
     const bool head = request.method == http::Method::head;
-    const auto view = co_await cache_.manifest(asked.target, reference, head);
+    auto target = asked.target;
+    if (auto types = oci::more_manifest_types(request.get("accept")); !types.empty()) {
+        auto with_types = std::make_shared<cache::Target>(*target);
+        with_types->accept = std::move(types);
+        target = std::move(with_types);
+    }
+    const auto view = co_await cache_.manifest(std::move(target), reference, head);
     ManifestFields fields;
     co_return manifest_answer(request, view, fields.of(view, asked.ns, !reference.is_digest()));
 }
