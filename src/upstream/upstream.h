@@ -206,8 +206,9 @@ public:
 
     Status status() const;
 
+    struct Impl;  // for this room's own files
+
 private:
-    struct Impl;
     std::shared_ptr<Impl> impl_;  // kept by what runs, so an upstream may go while requests end
 };
 

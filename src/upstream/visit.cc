@@ -49,8 +49,8 @@ Task<bool> Visit::before(const client::Url& at, client::Call& call) {
 }
 
 Task<> Visit::arrive(client::Url at) {
-    left_ |= stay_.has_value();
-    stay_.emplace();
+    left_ |= stay_ != nullptr;
+    stay_ = std::make_unique<Stay>();
     Door& door = stay_->door;
     door.site = site_;
     door.is_mirror = is_mirror(at);

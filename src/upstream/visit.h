@@ -51,7 +51,7 @@ private:
     const Request request_;
     const std::shared_ptr<client::Leash> leash_;
     const TimePoint deadline_;
-    std::optional<Stay> stay_;
+    std::unique_ptr<Stay> stay_;
     bool left_ = false;
     std::optional<Grant> stopped_;
 };
