@@ -363,9 +363,8 @@ Task<ManifestView> Manifests::download(TargetPtr target, oci::Reference referenc
     Verdict verdict;
     const TimePoint until = clock_.now() + options_.miss_timeout * 9 / 10;
     for (const Candidate& candidate : target->candidates) {
-        auto answer =
-            co_await candidate.upstream->manifest(candidate.repository, reference, false, until,
-                                                  target->accept);
+        auto answer = co_await candidate.upstream->manifest(candidate.repository, reference, false,
+                                                            until, target->accept);
         if (answer.outcome == Outcome::ok) {
             try {
                 ManifestView view;
@@ -389,9 +388,8 @@ Task<ManifestView> Manifests::ask_head(TargetPtr target, oci::Reference referenc
     Verdict verdict;
     const TimePoint until = clock_.now() + options_.miss_timeout * 9 / 10;
     for (const Candidate& candidate : target->candidates) {
-        auto answer =
-            co_await candidate.upstream->manifest(candidate.repository, reference, true, until,
-                                                  target->accept);
+        auto answer = co_await candidate.upstream->manifest(candidate.repository, reference, true,
+                                                            until, target->accept);
         refuse_empty(reference, answer);
         if (answer.outcome != Outcome::ok) {
             verdict.add(answer);
@@ -483,9 +481,8 @@ Task<ManifestView> Manifests::revalidate(TargetPtr target, std::string tag, Know
     Verdict verdict;
     const TimePoint until = clock_.now() + options_.miss_timeout;
     for (const Candidate& candidate : target->candidates) {
-        auto answer =
-            co_await candidate.upstream->manifest(candidate.repository, reference, true, until,
-                                                  target->accept);
+        auto answer = co_await candidate.upstream->manifest(candidate.repository, reference, true,
+                                                            until, target->accept);
         refuse_empty(reference, answer);
         auto upstream = std::make_shared<const std::string>(candidate.upstream->name());
         if (answer.outcome == Outcome::ok) {

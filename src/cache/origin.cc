@@ -19,10 +19,10 @@ public:
     const std::string& proves() const override { return proves_; }
     const FetchPolicy& policy() const override { return candidate_.fetch; }
     const std::string& upstream_name() const override { return candidate_.upstream->name(); }
-    bool usable() const override { return candidate_.upstream->usable(mirror_, candidate_.repository); }
-    void report_bad() override {
-        candidate_.upstream->report_bad(mirror_, candidate_.repository);
+    bool usable() const override {
+        return candidate_.upstream->usable(mirror_, candidate_.repository);
     }
+    void report_bad() override { candidate_.upstream->report_bad(mirror_, candidate_.repository); }
 
     Task<upstream::BlobAnswer> read(
         oci::Digest digest, upstream::BlobRange range, std::shared_ptr<upstream::BlobSink> sink,
@@ -39,8 +39,8 @@ private:
     std::string key_;
 };
 
-// 402 Payment Required, 412 Precondition Failed (Harbor's policies), 423 Locked, 451 Unavailable For
-// Legal Reasons: it is there, and one may not have it.
+// 402 Payment Required, 412 Precondition Failed (Harbor's policies), 423 Locked, 451 Unavailable
+// For Legal Reasons: it is there, and one may not have it.
 bool is_policy(int status) {
     return status == 402 || status == 412 || status == 423 || status == 451;
 }

@@ -304,8 +304,8 @@ bool Exchange::take_line(std::string_view line) {
         if (head.status >= 200) return take_head();
         head = {};  // 100, 103: another head follows
         if (++early_heads_ > kMaxEarlyHeads) {
-            end_as(End::protocol, fmt::format("more than {} heads before the answer",
-                                              kMaxEarlyHeads));
+            end_as(End::protocol,
+                   fmt::format("more than {} heads before the answer", kMaxEarlyHeads));
             return false;
         }
         return true;

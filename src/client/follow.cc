@@ -128,8 +128,8 @@ Task<Followed> follow(HttpClient& http, Call call, std::shared_ptr<Sink> sink, F
         followed.host = at.authority();
         followed.same_origin = at.same_origin(*first);
         Call copy = call;
-        followed.reply = co_await http.send(std::move(copy),
-                                            std::make_shared<FinalSink>(sink, any_redirect));
+        followed.reply =
+            co_await http.send(std::move(copy), std::make_shared<FinalSink>(sink, any_redirect));
         const ReplyEnd& reply = followed.reply;
         const bool leads_on = reply.end != End::cancelled &&
                               is_redirect(reply.head, any_redirect) &&

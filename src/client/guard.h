@@ -19,11 +19,11 @@ enum class AddressKind {
     ordinary,
     loopback,
     private_network,  // 10/8, 172.16/12, 192.168/16, 100.64/10, fc00::/7 and their like
-    link_local,   // 169.254/16, fe80::/10
-    metadata,     // a cloud's instance metadata
-    unspecified,  // 0/8, ::
-    multicast,    // and broadcast
-    unknown,      // not IPv4 or IPv6
+    link_local,       // 169.254/16, fe80::/10
+    metadata,         // a cloud's instance metadata
+    unspecified,      // 0/8, ::
+    multicast,        // and broadcast
+    unknown,          // not IPv4 or IPv6
 };
 const char* address_kind_name(AddressKind);
 
@@ -35,9 +35,9 @@ bool is_loopback_host(std::string_view host);
 // Written as an address in a private network.
 bool is_private_host(std::string_view host);
 
-// Loopback needs Guard::allow_loopback or a guard that is off, private networks Guard::allow_private
-// or that; link-local and metadata addresses need Guard::allow_metadata; the other kinds but ordinary
-// are refused always.
+// Loopback needs Guard::allow_loopback or a guard that is off, private networks
+// Guard::allow_private or that; link-local and metadata addresses need Guard::allow_metadata; the
+// other kinds but ordinary are refused always.
 bool allowed(const Guard&, AddressKind);
 
 }  // namespace weir::client

@@ -34,9 +34,9 @@ inline constexpr size_t kMaxMediaTypeBytes = 255;  // longer ones likewise (RFC 
 
 // Of a client's Accept, any text: the types that weir does not know, "a/b, c/d"; mostly none.
 std::string more_manifest_types(std::string_view client_accept);
-// The Accept value for upstreams: every manifest type that weir knows, then `more`, last anything at
-// all: what weir does not know, the client may. Docker's schema 1 is never asked for. It is no part
-// of what is remembered: a manifest is what its digest says, whoever asked.
+// The Accept value for upstreams: every manifest type that weir knows, then `more`, last anything
+// at all: what weir does not know, the client may. Docker's schema 1 is never asked for. It is no
+// part of what is remembered: a manifest is what its digest says, whoever asked.
 std::string accept_manifests(std::string_view more);
 
 struct Descriptor {

@@ -70,7 +70,8 @@ const char* cache_state(const std::exception_ptr& error) {
 cache::TargetPtr with_accepted(const cache::TargetPtr& target, const http::Request& request) {
     std::string accept;
     for (const auto& [name, value] : request.fields)
-        if (iequals(name, "Accept")) accept += fmt::format("{}{}", accept.empty() ? "" : ",", value);
+        if (iequals(name, "Accept"))
+            accept += fmt::format("{}{}", accept.empty() ? "" : ",", value);
     auto types = oci::more_manifest_types(accept);
     if (types.empty()) return target;
     auto with_types = std::make_shared<cache::Target>(*target);

@@ -65,9 +65,8 @@ Task<Asked> Upstream::Impl::ask(std::shared_ptr<Site> site, Request request,
     rules.trusted_hosts = options.trusted_hosts;
     const auto answer = std::make_shared<AnswerSink>(std::move(sink));
     Visit visit(shared_from_this(), site, request, leash, deadline);
-    client::Followed followed =
-        co_await client::follow(http, make_call(*site, request, leash, deadline), answer,
-                                std::move(rules), &visit);
+    client::Followed followed = co_await client::follow(
+        http, make_call(*site, request, leash, deadline), answer, std::move(rules), &visit);
     Asked asked = asked_of(*site, std::move(followed), *answer);
     if (const auto& stopped = visit.stopped()) {
         asked.outcome = stopped->outcome;

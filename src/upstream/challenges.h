@@ -2,9 +2,9 @@
 // request brings it along.
 //
 // A challenge belongs to the repository it was made for. One that was answered with success is also
-// a hint for the host's other repositories: it saves them the refusal that would only tell the same.
-// Neither is ever a reason not to ask: what can't be had is forgotten, and the request is made
-// without it (ask.cc). All of it ends after kChallengeLife, and with a reload.
+// a hint for the host's other repositories: it saves them the refusal that would only tell the
+// same. Neither is ever a reason not to ask: what can't be had is forgotten, and the request is
+// made without it (ask.cc). All of it ends after kChallengeLife, and with a reload.
 #pragma once
 #include <array>
 #include <map>
@@ -19,8 +19,8 @@
 namespace weir::upstream {
 
 inline constexpr std::chrono::minutes kChallengeLife{10};
-inline constexpr size_t kMaxChallenged = 1024;       // repositories of a host
-inline constexpr size_t kMaxChallengeText = 2048;    // of a realm or service; longer: not kept
+inline constexpr size_t kMaxChallenged = 1024;     // repositories of a host
+inline constexpr size_t kMaxChallengeText = 2048;  // of a realm or service; longer: not kept
 inline constexpr size_t kMaxActionsText = 64;
 
 struct Known {

@@ -89,10 +89,11 @@ Task<Grant> Upstream::Impl::bearer_grant(Door door, Known known,
     if (credential && !realm->takes_credential) {
         const std::string there = realm->url.authority();
         if (site.is_news(there))
-            log::warn("upstream",
-                      "{}: the password for {} is not sent to {}; if that is its token server, name "
-                      "it in trustedHosts",
-                      options.name, door.url.authority(), there);
+            log::warn(
+                "upstream",
+                "{}: the password for {} is not sent to {}; if that is its token server, name "
+                "it in trustedHosts",
+                options.name, door.url.authority(), there);
         credential.reset();
     }
     TokenWish wish;

@@ -78,7 +78,8 @@ Health::State Health::state(TimePoint now) const {
     std::lock_guard lock(mutex_);
     State state = State::closed;
     const auto add = [&](const Row& row) {
-        if (row.open) state = row.probes > 0 || now >= row.open_until ? State::probing : State::open;
+        if (row.open)
+            state = row.probes > 0 || now >= row.open_until ? State::probing : State::open;
     };
     for (const Lane& lane : lanes_) {
         if (state == State::closed || state == State::later) add(lane.host);
@@ -96,8 +97,8 @@ bool Health::usable(Purpose purpose, std::string_view repository, TimePoint now)
     const Lane& lane = lanes_[index(purpose)];
     const auto found = lane.troubles.find(repository);
     const Row* own = found == lane.troubles.end() ? nullptr : &found->second;
-    for (const Way way : {own ? way_of(*own, now) : Way::free, way_of(link_, now),
-                          host_way(lane, own, now)})
+    for (const Way way :
+         {own ? way_of(*own, now) : Way::free, way_of(link_, now), host_way(lane, own, now)})
         if (way == Way::later || way == Way::aside) return false;
     return true;
 }

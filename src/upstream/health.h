@@ -1,7 +1,8 @@
 // upstream/health.h: whether a host may be asked now, and for what.
 //
 // The rule: an answer speaks of what was asked (repository and purpose), silence of the host.
-//   - A connection that can't be made says nothing of what would have been asked: after `failures` of
+//   - A connection that can't be made says nothing of what would have been asked: after `failures`
+//   of
 //     them in a row the host is set aside for everything. One probe goes through when its time is
 //     over.
 //   - A failed answer (5xx, 408, 421, 425, nonsense, wrong bytes) or no head within the time counts
@@ -11,7 +12,8 @@
 //     failure of its own is let through all the same, kMaxProbes at a time, unless the row is
 //     nothing but silence.
 //   - "Come back later" (429, Retry-After) holds for the repository and purpose. When
-//     kHostFaultRepositories were told so in a row, the others are let through kMaxProbes at a time.
+//     kHostFaultRepositories were told so in a row, the others are let through kMaxProbes at a
+//     time.
 //   - Any good answer (that includes 404, 401 and every other 4xx about one request) ends all of it
 //     for its repository and purpose, and for the host.
 // Times double while probes fail, up to kMaxSetAside.
@@ -87,9 +89,10 @@ private:
     };
     struct Lane {
         Row host;
-        bool answered = false;            // some failure in the row had a head
-        std::vector<std::string> failed;  // whose failures these are; at most kHostFaultRepositories
-        std::vector<std::string> held;    // who was asked to come back later, likewise
+        bool answered = false;  // some failure in the row had a head
+        std::vector<std::string>
+            failed;                     // whose failures these are; at most kHostFaultRepositories
+        std::vector<std::string> held;  // who was asked to come back later, likewise
         std::map<std::string, Row, std::less<>> troubles;
     };
     enum class Way { free, probe, later, aside };

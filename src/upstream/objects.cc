@@ -178,8 +178,7 @@ Task<BlobHeadAnswer> Upstream::Impl::blob_head_at(std::shared_ptr<Site> site,
         if (answer.size) co_return answer;
     }
     // A signed CDN address may be good for GET alone, and some answers to HEAD have no length.
-    const bool signed_for_get =
-        !asked.same_origin && (asked.status == 403 || asked.status == 400);
+    const bool signed_for_get = !asked.same_origin && (asked.status == 403 || asked.status == 400);
     if (answer.outcome != Outcome::ok && !lacks_method(asked.status) && !signed_for_get)
         co_return answer;
     const bool is_there = answer.outcome == Outcome::ok;

@@ -49,10 +49,10 @@ Outcome outcome_of_status(int status, const Setting& setting) {
 
 // How much an outcome tells when nothing came; higher wins.
 int rank(Outcome outcome) {
-    static constexpr std::array kOrder{
-        Outcome::ok,       Outcome::not_found, Outcome::offline,   Outcome::refused,
-        Outcome::rejected, Outcome::forbidden, Outcome::too_large, Outcome::unreachable,
-        Outcome::failed,   Outcome::timeout,   Outcome::throttled};
+    static constexpr std::array kOrder{Outcome::ok,        Outcome::not_found,   Outcome::offline,
+                                       Outcome::refused,   Outcome::rejected,    Outcome::forbidden,
+                                       Outcome::too_large, Outcome::unreachable, Outcome::failed,
+                                       Outcome::timeout,   Outcome::throttled};
     static_assert(kOrder.size() == kOutcomes);
     return static_cast<int>(std::ranges::find(kOrder, outcome) - kOrder.begin());
 }

@@ -18,8 +18,8 @@ Task<A> Upstream::Impl::once(std::shared_ptr<Site> site, Subject subject, Attemp
         co_return answer;
     }
     Health::Ticket ticket;
-    if (auto refusal = site->host->health.enter(subject.purpose, subject.repository, clock.now(),
-                                                ticket)) {
+    if (auto refusal =
+            site->host->health.enter(subject.purpose, subject.repository, clock.now(), ticket)) {
         answer.outcome = refusal->outcome;
         answer.detail = answer.mirror + ": " + refusal->detail;
         if (refusal->outcome == Outcome::throttled) answer.retry_after = refusal->retry_after;
@@ -65,9 +65,9 @@ Task<A> Upstream::Impl::over_mirrors(Subject subject, Attempt<A> attempt, TimePo
         // Mirrors that are set aside for longer than the pause would only be waited for in vain.
         bool any = false;
         for (size_t i = 0; i < sites.size(); ++i)
-            any = any || (!spent[i] && sites[i]->host->health.usable(subject.purpose,
-                                                                     subject.repository,
-                                                                     clock.now() + pause));
+            any =
+                any || (!spent[i] && sites[i]->host->health.usable(
+                                         subject.purpose, subject.repository, clock.now() + pause));
         if (!any) co_return worst;
         co_await sleep_for(pause);
     }

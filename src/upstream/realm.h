@@ -24,8 +24,8 @@ struct Realm {
 
 // In words why the realm is refused: not https (unless the registry itself is http), user
 // information, or an address that is link-local, metadata, loopback (unless the registry is on
-// loopback) or private (unless the registry is `inside`, in a private network itself). An http realm
-// of a https registry's own host and port is a front's mistake, and is asked over https.
+// loopback) or private (unless the registry is `inside`, in a private network itself). An http
+// realm of a https registry's own host and port is a front's mistake, and is asked over https.
 std::expected<Realm, std::string> judge_realm(std::string_view realm, const client::Url& registry,
                                               bool inside,
                                               const std::vector<std::string>& trusted_hosts);

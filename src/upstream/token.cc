@@ -197,8 +197,8 @@ Task<Token> Tokens::ask(TokenWish wish, bool by_post) {
     const std::string name = wish.realm.url.authority(), scope = wish.scope;
     Health::Ticket ticket;
     if (auto refusal = host->health.enter(Purpose::token, scope, clock_.now(), ticket)) {
-        Token token = failed(refusal->outcome,
-                             fmt::format("the token server {}: {}", name, refusal->detail));
+        Token token =
+            failed(refusal->outcome, fmt::format("the token server {}: {}", name, refusal->detail));
         if (refusal->outcome == Outcome::throttled) token.retry_after = refusal->retry_after;
         co_return token;
     }
@@ -234,8 +234,7 @@ Task<std::pair<Token, Sign>> Tokens::send(TokenWish wish, bool by_post) {
         const auto followed =
             co_await client::follow(http_, std::move(call), sink, std::move(rules));
         Token token = read(followed.reply, sink->text, wish);
-        const Sign sign =
-            leash->expired() ? Sign::silent : sign_of(followed.reply, token.outcome);
+        const Sign sign = leash->expired() ? Sign::silent : sign_of(followed.reply, token.outcome);
         co_return std::pair(std::move(token), sign);
     } catch (const Failure& failure) {  // a limit of weir
         co_return std::pair(failed(Outcome::failed, failure.what()), Sign::none);

@@ -3,8 +3,9 @@
 //
 // distribution, "Token Authentication Specification" (GET) and "OAuth2" (POST). A token is named by
 // realm, service, scope and credential. At 80 % of its life the next one is fetched behind the
-// answer. A token server has a health of its own (hosts.h): its silence and its wishes for peace are
-// not the registry's. It is followed where it redirects, with a credential only within its origin.
+// answer. A token server has a health of its own (hosts.h): its silence and its wishes for peace
+// are not the registry's. It is followed where it redirects, with a credential only within its
+// origin.
 #pragma once
 #include <map>
 #include <memory>

@@ -118,8 +118,7 @@ TimePoint Upstream::Impl::share_of(TimePoint deadline, const Subject& subject,
     if (deadline == kNever || deadline <= now) return deadline;
     int left = 1;
     for (size_t i = from + 1; i < sites.size(); ++i)
-        if (!spent[i] &&
-            sites[i]->host->health.usable(subject.purpose, subject.repository, now))
+        if (!spent[i] && sites[i]->host->health.usable(subject.purpose, subject.repository, now))
             ++left;
     return now + (deadline - now) / left;
 }
@@ -169,7 +168,8 @@ Status Upstream::status() const {
     status.name = impl_->options.name;
     const TimePoint now = impl_->clock.now();
     for (const auto& site : impl_->sites)
-        status.mirrors.emplace_back(site->url.authority(), state_name(site->host->health.state(now)));
+        status.mirrors.emplace_back(site->url.authority(),
+                                    state_name(site->host->health.state(now)));
     status.limit = impl_->budget.limit();
     status.remaining = impl_->budget.remaining();
     status.in_use = impl_->places.in_use();
@@ -195,7 +195,8 @@ Task<BlobHeadAnswer> Upstream::blob_head(std::string repository, oci::Digest dig
                                                 std::shared_ptr<Site> site, TimePoint until) {
         return impl->blob_head_at(std::move(site), repository, digest, until);
     };
-    co_return co_await impl->over_mirrors({Purpose::blob, repository}, std::move(attempt), deadline);
+    co_return co_await impl->over_mirrors({Purpose::blob, repository}, std::move(attempt),
+                                          deadline);
 }
 
 Task<ListAnswer> Upstream::list(std::string repository, ListKind kind, std::string reference,
@@ -205,7 +206,8 @@ Task<ListAnswer> Upstream::list(std::string repository, ListKind kind, std::stri
                                             std::shared_ptr<Site> site, TimePoint until) {
         return impl->list_at(std::move(site), repository, kind, reference, query, until);
     };
-    co_return co_await impl->over_mirrors({Purpose::list, repository}, std::move(attempt), deadline);
+    co_return co_await impl->over_mirrors({Purpose::list, repository}, std::move(attempt),
+                                          deadline);
 }
 
 Task<BlobAnswer> Upstream::blob(

@@ -178,8 +178,8 @@ public:
     const Options& options() const;
 
     // GET or HEAD <repository>/manifests/<reference>, over the mirrors in order, with retries
-    // inside the deadline. What comes has the digest that was asked for and the one it claims, and a
-    // HEAD counts only with digest, length and a manifest's type; else the GET follows. `accept`:
+    // inside the deadline. What comes has the digest that was asked for and the one it claims, and
+    // a HEAD counts only with digest, length and a manifest's type; else the GET follows. `accept`:
     // media types that the client takes, asked for after all that weir knows.
     Task<ManifestAnswer> manifest(std::string repository, oci::Reference reference, bool head,
                                   TimePoint deadline, std::string accept = {});
@@ -201,7 +201,8 @@ public:
                           TimePoint head_deadline);
     // The bytes it gave for this repository were wrong; counts like a failed answer.
     void report_bad(size_t mirror, std::string_view repository);
-    // Ends all that was learnt of hosts: challenges, failures, hold-offs. Tokens stay. For a reload.
+    // Ends all that was learnt of hosts: challenges, failures, hold-offs. Tokens stay. For a
+    // reload.
     void forget_learnt();
 
     Status status() const;

@@ -109,9 +109,9 @@ void Visit::settle(const client::ReplyEnd& reply, bool is_redirect, Outcome outc
     if (is_half(reply) || leash_->cancelled()) sign = Sign::none;
     if (leash_->expired()) sign = reply.head.status == 0 ? Sign::silent : Sign::bad;
     Health& health = stay.door.host->health;
-    health.leave(stay.door.purpose, request_.repository, stay.ticket, sign, now,
-                 reply.head.status == 0 ? reply.detail
-                                        : fmt::format("it answers {}", reply.head.status));
+    health.leave(
+        stay.door.purpose, request_.repository, stay.ticket, sign, now,
+        reply.head.status == 0 ? reply.detail : fmt::format("it answers {}", reply.head.status));
     if (outcome == Outcome::throttled && !is_redirect)
         health.hold_off(stay.door.purpose, request_.repository, now,
                         retry_after(reply.head.fields, impl_->clock.wall()));

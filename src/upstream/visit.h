@@ -3,9 +3,10 @@
 //
 // A host is asked with what it is known to want for this repository, else without; its challenge is
 // answered for itself, anonymously or with its own configured login, never with another host's. A
-// grant that can't be had never keeps the request from being made: then it goes out bare. Hosts that
-// a redirect leads to have their own health: one that is set aside is not dialled again, and nothing
-// that it does counts for the mirror. Who left the mirror's origin comes back to it as a stranger.
+// grant that can't be had never keeps the request from being made: then it goes out bare. Hosts
+// that a redirect leads to have their own health: one that is set aside is not dialled again, and
+// nothing that it does counts for the mirror. Who left the mirror's origin comes back to it as a
+// stranger.
 #pragma once
 #include "upstream/impl.h"
 
@@ -21,7 +22,8 @@ public:
     Task<bool> before(const client::Url& at, client::Call&) override;
     Task<bool> after(const client::Url& at, const client::ReplyEnd&, bool is_redirect) override;
 
-    // Why the request could not be made, or its challenge not be answered; nullopt: its reply tells.
+    // Why the request could not be made, or its challenge not be answered; nullopt: its reply
+    // tells.
     const std::optional<Grant>& stopped() const { return stopped_; }
 
 private:

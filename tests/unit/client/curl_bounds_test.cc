@@ -83,8 +83,8 @@ TEST_F(CurlBounds, a_few_trailers_are_nothing_to_mind) {
 }
 
 TEST_F(CurlBounds, a_head_has_so_many_bytes_and_lines) {
-    for (const std::string& line : {"X-Long: " + std::string(10'000, 'x') + "\r\n",
-                                    std::string("a:b\r\n")}) {
+    for (const std::string& line :
+         {"X-Long: " + std::string(10'000, 'x') + "\r\n", std::string("a:b\r\n")}) {
         const auto reply = answered_by([&](Peer& peer) {
             peer.write("HTTP/1.1 200 OK\r\n");
             write_for_ever(peer, line);

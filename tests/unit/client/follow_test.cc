@@ -244,17 +244,13 @@ TEST_F(Follow, a_companion_is_asked_at_each_host_and_may_have_it_asked_again) {
     Recorder recorder;
     Followed out;
     Scope scope("test");
-    scope.spawn(loop, [&]() -> Task<> {
-        out = co_await follow(http, call, sink, {}, &recorder);
-    });
+    scope.spawn(loop, [&]() -> Task<> { out = co_await follow(http, call, sink, {}, &recorder); });
     loop.run_ready();
     EXPECT_EQ(out.reply.head.status, 200);
     EXPECT_EQ(recorder.statuses, (std::vector<int>{307, 401, 200}));
     EXPECT_EQ(http.calls().back().authorization.reveal(), "for cdn.example");
     http.handle([](const Call&) { return redirect("https://never.example/x"); });
-    scope.spawn(loop, [&]() -> Task<> {
-        out = co_await follow(http, call, sink, {}, &recorder);
-    });
+    scope.spawn(loop, [&]() -> Task<> { out = co_await follow(http, call, sink, {}, &recorder); });
     loop.run_ready();
     EXPECT_TRUE(out.kept_back);
     EXPECT_EQ(http.calls_to("never.example").size(), 0u);

@@ -266,8 +266,9 @@ TEST(Accept, asks_for_every_type_weir_takes_and_last_for_anything) {
 TEST(Accept, a_clients_own_types_are_those_that_weir_does_not_know) {
     EXPECT_EQ(more_manifest_types(""), "");
     EXPECT_EQ(more_manifest_types("*/*, application/*;q=0.2"), "");
-    EXPECT_EQ(more_manifest_types(std::string(kOciManifest) + ";q=0.5, " + std::string(kOrasArtifact)),
-              "");
+    EXPECT_EQ(
+        more_manifest_types(std::string(kOciManifest) + ";q=0.5, " + std::string(kOrasArtifact)),
+        "");
     EXPECT_EQ(more_manifest_types("a/b ; q=1 , a/b,c/d+json"), "a/b, c/d+json");
     EXPECT_EQ(more_manifest_types("application/vnd.docker.distribution.manifest.v1+prettyjws"), "");
     EXPECT_EQ(more_manifest_types("a/b\r\nX: y, a b/c, /x, x/, a/b/c, \"q/r\""), "");

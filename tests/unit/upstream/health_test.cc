@@ -91,8 +91,7 @@ TEST_F(HealthTest, a_good_answer_between_failures_starts_the_count_anew) {
 
 TEST_F(HealthTest, a_host_that_can_not_be_reached_is_set_aside_for_everything) {
     for (int i = 0; i < 3; ++i) EXPECT_TRUE(ends("a", Sign::dead));
-    for (const auto purpose :
-         {Purpose::manifest, Purpose::list, Purpose::blob, Purpose::token})
+    for (const auto purpose : {Purpose::manifest, Purpose::list, Purpose::blob, Purpose::token})
         EXPECT_FALSE(usable("other", purpose));
     clock.advance(6s);
     EXPECT_TRUE(ends("other", Sign::bad, Purpose::list)) << "any answer is a sign of life";
@@ -131,7 +130,8 @@ TEST_F(HealthTest, a_wish_for_peace_holds_for_what_was_asked) {
 }
 
 TEST_F(HealthTest, wishes_of_many_slow_the_others_down_and_stop_nobody) {
-    for (const char* name : {"a", "b", "c"}) health.hold_off(Purpose::manifest, name, clock.now(), 60s);
+    for (const char* name : {"a", "b", "c"})
+        health.hold_off(Purpose::manifest, name, clock.now(), 60s);
     for (uint32_t i = 0; i < kMaxProbes; ++i) EXPECT_TRUE(enter("well" + std::to_string(i)));
     EXPECT_FALSE(enter("late"));
     health.leave(Purpose::manifest, "well0", ticket, Sign::good, clock.now(), "");

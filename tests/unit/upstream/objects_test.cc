@@ -255,9 +255,8 @@ TEST_F(Objects, a_blob_whose_size_nobody_tells_is_there_all_the_same) {
         for (const auto& get :
              {no_length, zero, answer(400), answer(416, "", {{"Content-Range", "bytes */0"}}),
               answer(206, "0", {{"Content-Range", "bytes 0-0/*"}}), answer(500)}) {
-            http.handle([&](const client::Call& call) {
-                return call.method == "HEAD" ? head : get;
-            });
+            http.handle(
+                [&](const client::Call& call) { return call.method == "HEAD" ? head : get; });
             const auto got = blob_head();
             EXPECT_EQ(got.outcome, Outcome::ok) << got.detail;
             EXPECT_EQ(got.size, std::nullopt) << get.status;

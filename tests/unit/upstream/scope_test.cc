@@ -1,5 +1,5 @@
-// The promises of upstream/judgement.h: every status, for every purpose, at the registry itself and at
-// a host that it redirects to: what it means, how often it is asked, and of whom it speaks.
+// The promises of upstream/judgement.h: every status, for every purpose, at the registry itself and
+// at a host that it redirects to: what it means, how often it is asked, and of whom it speaks.
 #include "unit/upstream/world.h"
 #include "upstream/hosts.h"
 #include "upstream/judgement.h"
@@ -29,9 +29,9 @@ protected:
             if (call.url.find("well/") != std::string::npos) return well(call);
             const bool at_registry = call.url.starts_with("https://registry.example/");
             if (GetParam().at_target && at_registry)
-                return answer(307, "", {{"Location", "https://target.example/v2/" +
-                                                         call.url.substr(call.url.rfind("/v2/") +
-                                                                         4)}});
+                return answer(307, "",
+                              {{"Location", "https://target.example/v2/" +
+                                                call.url.substr(call.url.rfind("/v2/") + 4)}});
             return said;
         });
     }

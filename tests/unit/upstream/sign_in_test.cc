@@ -1,7 +1,7 @@
 // The promises of upstream/challenges.h and upstream/visit.h: a challenge belongs to what was asked
 // and to the host that made it; each host on the way is answered for itself.
-#include "upstream/challenges.h"
 #include "unit/upstream/world.h"
+#include "upstream/challenges.h"
 
 namespace weir::upstream {
 namespace {
@@ -20,9 +20,8 @@ protected:
     size_t tokens() const { return http.calls_to("/token").size(); }
     Outcome of(const std::string& name) { return manifest(false, 10s, name).outcome; }
 
-    std::function<FakeAnswer(const client::Call&)> wants, token_server = [](const client::Call&) {
-        return token_answer("t");
-    };
+    std::function<FakeAnswer(const client::Call&)> wants,
+        token_server = [](const client::Call&) { return token_answer("t"); };
 };
 
 TEST_F(Mixed, whatever_a_private_repository_wants_the_public_ones_are_asked_without) {
@@ -58,9 +57,8 @@ TEST_F(Mixed, whatever_a_private_repository_wants_the_public_ones_are_asked_with
 }
 
 TEST_F(Mixed, what_was_wanted_once_and_is_not_any_more_is_forgotten) {
-    for (const char* header :
-         {"Basic realm=\"portal\"", "Bearer realm=\"https://10.0.0.1/token\"",
-          "Bearer realm=\"https://gone.example/token\""}) {
+    for (const char* header : {"Basic realm=\"portal\"", "Bearer realm=\"https://10.0.0.1/token\"",
+                               "Bearer realm=\"https://gone.example/token\""}) {
         token_server = [](const client::Call&) { return broken(client::End::unreachable); };
         wants = [header](const client::Call&) { return challenge(header); };
         EXPECT_NE(of("private/a"), Outcome::ok);
@@ -153,8 +151,9 @@ protected:
             if (call.url.starts_with("https://vanity.example/"))
                 return vanity_wants && call.authorization.empty()
                            ? challenge("Bearer realm=\"https://vanity.example/token\"")
-                           : answer(307, "", {{"Location", "https://real.example/v2/team/app/" +
-                                                               tail(call.url)}});
+                           : answer(307, "",
+                                    {{"Location",
+                                      "https://real.example/v2/team/app/" + tail(call.url)}});
             if (call.url.starts_with("https://real.example/token")) return token_answer("second");
             if (call.authorization.reveal() == "Bearer second") return manifest_answer();
             return challenge(
@@ -208,7 +207,8 @@ TEST_F(OnTheWay, a_target_with_a_login_of_its_own_gets_that) {
     EXPECT_EQ(manifest().outcome, Outcome::ok);
     EXPECT_EQ(http.calls_to("real.example/token")[0].authorization.reveal(),
               "Basic " + to_base64("bob:other"));
-    for (const auto& call : http.calls_to("vanity.example")) EXPECT_TRUE(call.authorization.empty());
+    for (const auto& call : http.calls_to("vanity.example"))
+        EXPECT_TRUE(call.authorization.empty());
 }
 
 TEST_F(OnTheWay, a_target_that_refuses_is_refused_and_named) {
@@ -229,8 +229,7 @@ TEST_F(OnTheWay, who_comes_back_to_the_registry_comes_as_a_stranger) {
         if (call.url.find("/other/") != std::string::npos)
             return call.authorization.empty() ? challenge("Basic realm=\"r\"") : manifest_answer();
         if (call.url.find("cdn.example") != std::string::npos)
-            return answer(307, "",
-                          {{"Location", "https://registry.example/v2/other/manifests/1"}});
+            return answer(307, "", {{"Location", "https://registry.example/v2/other/manifests/1"}});
         if (call.authorization.empty()) return challenge("Basic realm=\"r\"");
         return answer(307, "", {{"Location", "https://cdn.example/x"}});
     });
@@ -295,9 +294,8 @@ protected:
     FakeAnswer there = manifest_answer();
     void lead_to(const std::string& to) {
         http.handle([this, to](const client::Call& call) {
-            return call.url.find(options.mirrors[0].url) == 0
-                       ? answer(307, "", {{"Location", to}})
-                       : there;
+            return call.url.find(options.mirrors[0].url) == 0 ? answer(307, "", {{"Location", to}})
+                                                              : there;
         });
     }
 };
@@ -332,7 +330,8 @@ TEST_F(Inside, one_that_is_inside_itself_or_trusted_may) {
 
 TEST_F(Inside, a_link_to_the_next_page_is_a_query_and_no_address) {
     http.handle([](const client::Call&) {
-        return answer(200, "{}", {{"Link", "<http://10.0.0.5/v2/x/tags/list?last=b>; rel=\"next\""}});
+        return answer(200, "{}",
+                      {{"Link", "<http://10.0.0.5/v2/x/tags/list?last=b>; rel=\"next\""}});
     });
     EXPECT_EQ(list(ListKind::tags).next_query, "last=b");
     EXPECT_EQ(http.calls_to("10.0.0.5").size(), 0u);
@@ -342,8 +341,8 @@ TEST_F(Inside, a_link_to_the_next_page_is_a_query_and_no_address) {
 class Liars : public World, public ::testing::WithParamInterface<int> {};
 
 TEST_P(Liars, in_every_order_the_honest_mirror_answers_and_the_liars_are_marked) {
-    options.mirrors = {{"https://m0.example", {}}, {"https://m1.example", {}},
-                       {"https://m2.example", {}}};
+    options.mirrors = {
+        {"https://m0.example", {}}, {"https://m1.example", {}}, {"https://m2.example", {}}};
     options.breaker_failures = 1;
     const auto lies = [](size_t mirror) { return (GetParam() >> mirror) & 1; };
     http.handle([&](const client::Call& call) {

@@ -417,7 +417,8 @@ TEST(Realm, an_upstream_on_loopback_may_have_its_tokens_there) {
         const auto realm = judged("http://127.0.0.1:5001/token", mirror);
         EXPECT_TRUE(realm.guard.allow_loopback);
         EXPECT_FALSE(realm.takes_credential) << "another port is another origin";
-        EXPECT_FALSE(judge_realm("http://169.254.169.254/", *client::Url::parse(mirror), false, {}));
+        EXPECT_FALSE(
+            judge_realm("http://169.254.169.254/", *client::Url::parse(mirror), false, {}));
         EXPECT_FALSE(judge_realm("http://10.0.0.1/", *client::Url::parse(mirror), false, {}));
     }
 }
@@ -425,11 +426,12 @@ TEST(Realm, an_upstream_on_loopback_may_have_its_tokens_there) {
 TEST(Realm, an_upstream_inside_may_have_its_tokens_inside) {
     EXPECT_TRUE(judged("https://10.0.0.9/t", "https://10.0.0.1").guard.allow_private);
     EXPECT_TRUE(judged("https://192.168.1.1/t", "https://10.0.0.1").guard.allow_private);
-    EXPECT_TRUE(judged("https://10.0.0.9/t", "https://r.corp.example", {}, true).guard.allow_private);
-    EXPECT_FALSE(judge_realm("https://10.0.0.9/t", *client::Url::parse("https://r.example"), false,
-                             {}));
-    EXPECT_FALSE(judge_realm("https://127.0.0.1/t", *client::Url::parse("https://10.0.0.1"), true,
-                             {}));
+    EXPECT_TRUE(
+        judged("https://10.0.0.9/t", "https://r.corp.example", {}, true).guard.allow_private);
+    EXPECT_FALSE(
+        judge_realm("https://10.0.0.9/t", *client::Url::parse("https://r.example"), false, {}));
+    EXPECT_FALSE(
+        judge_realm("https://127.0.0.1/t", *client::Url::parse("https://10.0.0.1"), true, {}));
     EXPECT_FALSE(judged("https://10.0.0.9/t", "https://r.example", {"10.0.0.9"}).guard.enabled);
 }
 
