@@ -107,8 +107,8 @@ void Upstreams::commit(Prepared prepared) {
         std::lock_guard lock(mutex_);
         before = std::exchange(entries_, std::move(prepared.entries));
     }
-    // Only this thread writes entries_. A kept upstream keeps its tokens and its places; what it took
-    // hosts to want, and whom it set aside, ends with a reload.
+    // Only this thread writes entries_. A kept upstream keeps its tokens and its places; what it
+    // took hosts to want, and whom it set aside, ends with a reload.
     for (const Entry& entry : before) entry.upstream->forget_learnt();
     const auto in_use = [this](const std::string& bundle) {
         return std::ranges::find(entries_, bundle, &Entry::bundle) != entries_.end();

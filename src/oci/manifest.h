@@ -26,11 +26,7 @@ inline constexpr std::string_view kOciArtifact = "application/vnd.oci.artifact.m
 inline constexpr std::string_view kOrasArtifact =
     "application/vnd.cncf.oras.artifact.manifest.v1+json";
 
-// One of the types above: what only manifests have.
-bool is_manifest_type(std::string_view media_type);
-
-inline constexpr size_t kMaxClientTypes = 16;      // of one Accept; the rest is left out
-inline constexpr size_t kMaxMediaTypeBytes = 255;  // longer ones likewise (RFC 6838 section 4.2)
+inline constexpr size_t kMaxClientTypes = 16;  // of one Accept; the rest is left out
 
 // Of a client's Accept, any text: the types that weir does not know, "a/b, c/d"; mostly none.
 std::string more_manifest_types(std::string_view client_accept);

@@ -5,6 +5,7 @@
 #include "crypto/hasher.h"
 #include "oci/link.h"
 #include "oci/manifest.h"
+#include "oci/media_type.h"
 #include "upstream/content_range.h"
 #include "upstream/curfew.h"
 #include "upstream/impl.h"
@@ -78,7 +79,7 @@ std::optional<ManifestAnswer> told_by_head(const Asked& asked, const oci::Refere
     const bool fits = length && *length > 0 && *length <= max_bytes;
     const bool named =
         answer.digest && (!reference.is_digest() || *answer.digest == reference.digest());
-    if (!fits || !named || !oci::is_manifest_type(answer.media_type)) return std::nullopt;
+    if (!fits || !named || !oci::known_manifest_type(answer.media_type)) return std::nullopt;
     answer.size = *length;
     return answer;
 }
