@@ -21,6 +21,7 @@
 #include "app/wire.h"
 #include "base/failure.h"
 #include "base/log.h"
+#include "base/redact.h"
 #include "base/text.h"
 #include "config/value.h"
 
@@ -50,7 +51,7 @@ using Action = std::function<int(std::ostream&)>;
 
 void complain(const char* what) {
     log::flush();
-    fmt::print(stderr, "weir: {}\n", what);
+    fmt::print(stderr, "weir: {}\n", without_logins(what));
 }
 
 // The one way to name the configuration, in every verb; see which_config.h.

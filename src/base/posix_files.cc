@@ -148,7 +148,8 @@ public:
 
     bool remove(const std::string& path) override {
         if (::unlink(path.c_str()) == 0) return true;
-        if (errno == ENOENT || errno == ENOTDIR) return false;
+        // What isn't a file is not ours, and stays.
+        if (errno == ENOENT || errno == ENOTDIR || errno == EISDIR) return false;
         fail("remove", path, errno);
     }
 

@@ -108,6 +108,8 @@ struct Routing::Impl {
     std::optional<Route> destination(std::string_view repository) const;
     Resolution named(const Named&, std::string_view path, Via, const Trace&) const;
     std::optional<Route> said_twice(const Named&, std::string_view path, Via) const;
+    bool says(const Named&, std::string_view text) const;
+    std::optional<Resolution> with_ns(const Named&, std::string_view path) const;
     bool is_destination(std::string_view path) const;
     bool leads_to(const Named&, const Route&) const;
     Resolution plain(const Target&, const Trace&) const;
@@ -245,6 +247,31 @@ std::optional<Route> Routing::Impl::said_twice(const Named& name, std::string_vi
     return {};
 }
 
+// Whether `text` says the registry that `name` is.
+bool Routing::Impl::says(const Named& name, std::string_view text) const {
+    if (const Named* again = names.find(text, Use::prefix)) return same(*again, name);
+    if (name.destination) return text == *name.destination;
+    return std::ranges::any_of(name.registries, [&](size_t registry) {
+        const auto all = mappings[registry].destinations();
+        return std::ranges::find(all, text) != all.end();
+    });
+}
+
+// The registry is said by ?ns= and by the path; and where the path goes on with "/v2/" the mirror's
+// address has the registry behind its own /v2, and no override_path.
+std::optional<Resolution> Routing::Impl::with_ns(const Named& name, std::string_view path) const {
+    Resolution found{.route = said_twice(name, path, Via::ns), .otherwise = {}, .unknown = {}};
+    const size_t inner = path.find("/v2/");
+    if (inner != std::string_view::npos && says(name, path.substr(0, inner))) {
+        const std::string_view rest = path.substr(inner + 4);
+        std::string once(path.substr(0, inner + 1));
+        found.otherwise = said_twice(name, once.append(rest), Via::ns);
+        if (found.otherwise && !is_one_part(rest)) std::swap(found.route, found.otherwise);
+    }
+    if (!found) return {};
+    return found;
+}
+
 bool Routing::Impl::leads_to(const Named& name, const Route& route) const {
     const size_t first = route.candidates[0].registry;
     if (!name.destination)
@@ -312,10 +339,9 @@ Resolution Routing::Impl::plain(const Target& target, const Trace& trace) const 
     if (!target.ns.empty()) {
         if (const Named* name = names.find(target.ns, Use::ns)) {
             trace.say("ns: \"{}\" is {}", target.ns, name->name);
-            if (auto route =
-                    tolerant(target) ? said_twice(*name, repository, Via::ns) : std::nullopt) {
-                trace.say("path: it says so too; without it: {}", route->repository);
-                return {.route = std::move(route), .otherwise = {}, .unknown = {}};
+            if (auto both = tolerant(target) ? with_ns(*name, repository) : std::nullopt) {
+                trace.say("path: it says so too; without it: {}", both->route->repository);
+                return std::move(*both);
             }
             return named(*name, repository, Via::ns, trace);
         }

@@ -18,6 +18,7 @@
 //
 //   /v2/docker.io/library/x?ns=docker.io      as /v2/library/x?ns=docker.io
 //   /v2/hub/library/x?ns=docker.io            where "hub" is its destination; likewise with Host
+//   /v2/docker.io/v2/library/x?ns=docker.io   the same, of such a mirror without override_path
 //   /docker.io/v2/library/x, /hub/v2/...      as /v2/docker.io/library/x, /v2/hub/library/x
 //   /v2/v2/library/x                          as /v2/library/x, of a mirror whose address ends in
 //                                             /v2; but a project may be called v2, and is asked if

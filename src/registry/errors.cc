@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "base/log.h"
+#include "base/redact.h"
 #include "http/range.h"
 #include "oci/error_body.h"
 
@@ -45,7 +46,7 @@ http::Response from_failure(const Failure& failure, uint64_t request_id) {
         response.notes.detail = failure.what();
         return response;
     }
-    auto response = make(status, failure.what());
+    auto response = make(status, without_logins(failure.what()));
     set_retry_after(response, failure);
     if (failure.kind() == Kind::range_invalid && failure.size)
         response.set("Content-Range", http::unsatisfied_range(*failure.size));

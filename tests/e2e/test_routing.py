@@ -166,11 +166,12 @@ def test_a_listing_goes_on_where_it_began(two):
 
 
 @pytest.mark.deadline(240)
-@pytest.mark.parametrize("host", ["/v2/docker.io", "/v2/hub"])
-def test_containerd_with_override_path_pulls(two, multi, host):
-    """It sends ?ns= beside the path that names the registry."""
+@pytest.mark.parametrize("path,override", [("/v2/docker.io", True), ("/v2/hub", True), ("/docker.io", False), ("/hub", False),
+                                           ("/v2/docker.io", False), ("/v2", False), ("/some-name", False)])
+def test_containerd_pulls_through_a_mirror_with_a_path(two, multi, path, override):
+    """It sends ?ns= beside the path, whatever that is."""
     weir, hub, ghcr = two
-    containerd = clients.Containerd(mirror_path=host)
+    containerd = clients.Containerd(mirror_path=path, override=override)
     try:
         containerd.pull(weir, "lab/multi", "v1", multi)
     finally:

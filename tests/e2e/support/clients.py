@@ -123,12 +123,12 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 
 
 class Containerd(Client):
-    """ctr with hosts.toml: it sends ?ns=docker.io. mirror_path: what stands in the place of /v2 (override_path)."""
+    """ctr with hosts.toml: it sends ?ns=docker.io. mirror_path: of the mirror's address; with override in the place of /v2, else before it."""
     all_platforms = False
 
-    def __init__(self, mirror_path=""):
+    def __init__(self, mirror_path="", override=False):
         super().__init__()
-        self.mirror_path = mirror_path
+        self.mirror_path, self.override = mirror_path, override
         config = self.folder / "config.toml"
         config.write_text(CONTAINERD.format(folder=self.folder))
         self.socket = self.folder / "s"
@@ -144,7 +144,7 @@ class Containerd(Client):
         hosts.mkdir(parents=True, exist_ok=True)
         (hosts / "hosts.toml").write_text(f'server = "http://127.0.0.1:1"\n[host."http://{weir.address}{self.mirror_path}"]\n'
                                           f'  capabilities = ["pull", "resolve"]\n'
-                                          f'  override_path = {"true" if self.mirror_path else "false"}\n')
+                                          f'  override_path = {"true" if self.override else "false"}\n')
         name = f"docker.io/{repository}:{tag}"
         self.ctr("images", "pull", "--hosts-dir", hosts.parent, "--snapshotter", "native", name)
         listed = self.ctr("images", "ls", f"name=={name}").stdout

@@ -212,6 +212,10 @@ TEST_F(PosixFilesTest, what_is_no_regular_file_is_taken_as_missing) {
         for (const bool writable : {false, true})
             EXPECT_EQ(files.open(name, writable), nullptr) << name << " " << writable;
     EXPECT_NE(files.open(path("file"), true), nullptr);
+    EXPECT_FALSE(files.remove(path("directory")));
+    EXPECT_TRUE(files.remove(path("fifo")));
+    EXPECT_TRUE(files.remove(path("link")));
+    EXPECT_TRUE(std::filesystem::exists(path("file")));
 }
 
 TEST(Path, parts_are_joined_and_taken_apart) {

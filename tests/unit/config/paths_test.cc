@@ -51,6 +51,12 @@ TEST(Paths, with_public_registries) {
             {"cache.lab", "registry-1.docker.io", "", "docker.io/library/debian", ns.c_str()},
             {"cache.lab", "ghcr.io", "", "ghcr.io/acme/x",
              "ghcr.io/acme/x <- ghcr.io:acme/x by ns"},
+            // The same address without override_path.
+            {"cache.lab", "docker.io", "", "docker.io/v2/library/debian", ns.c_str()},
+            {"cache.lab", "docker.io", "", "docker.io/v2/app",
+             "docker.io/v2/app <- docker.io:v2/app by ns"},
+            {"cache.lab", "ghcr.io", "", "docker.io/v2/acme/x",
+             "ghcr.io/docker.io/v2/acme/x <- ghcr.io:docker.io/v2/acme/x by ns"},
             // podman, skopeo, crane, helm: the path only.
             {"cache.lab", "", "", "docker.io/library/debian", prefix.c_str()},
             // DNS led here; with the path beside it.
@@ -103,6 +109,7 @@ TEST(Paths, with_destinations_and_hosts) {
             {"cache.lab", "docker.io", "", "docker.io/library/debian", ns.c_str()},
             // k3s: rewrite "^(.*)$": "docker-images/$1".
             {"cache.lab", "docker.io", "", "docker-images/library/debian", ns.c_str()},
+            {"cache.lab", "docker.io", "", "docker-images/v2/library/debian", ns.c_str()},
             {"docker.io", "", "", "docker-images/library/debian", host.c_str()},
             {"docker.io", "", "", "library/debian", host.c_str()},
             {"cache.lab", "", "", "docker-images/library/debian", destination.c_str()},

@@ -47,6 +47,13 @@ TEST(Errors, a_bug_shows_the_client_nothing_but_the_request) {
     EXPECT_THAT(body(other), HasSubstr("request id 43"));
 }
 
+TEST(Errors, show_no_login_of_a_proxy_or_an_upstream) {
+    const auto response = answer(
+        Failure(Kind::upstream_unreachable, "proxy http://robot:geheim@proxy.lab:3128: refused"));
+    EXPECT_THAT(body(response), Not(HasSubstr("geheim")));
+    EXPECT_THAT(body(response), HasSubstr("proxy.lab:3128"));
+}
+
 TEST(Errors, an_upstream_that_refuses_lets_the_client_fall_back) {
     const auto response = answer(Failure(Kind::upstream_refused, "ghcr.io refuses acme/tool"));
     EXPECT_EQ(response.status, 404);
