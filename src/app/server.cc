@@ -17,6 +17,7 @@
 #include "app/which_config.h"
 #include "app/wire.h"
 #include "app/wire_tiers.h"
+#include "base/calendar.h"
 #include "base/failure.h"
 #include "base/log.h"
 
@@ -160,7 +161,10 @@ int serve(const ServeArguments& arguments) {
 
     LoopGroup loops(loop_count(*config));
     ThreadPool pool("pool", config->threads.pool);
-    const auto metadata = meta::open_sqlite(metadata_options(*config));
+    SteadyCalendar calendar(system_clock());
+    auto for_metadata = metadata_options(*config);
+    for_metadata.clock = &calendar;
+    const auto metadata = meta::open_sqlite(std::move(for_metadata));
     const auto store = store::open_disk_store(store_options(*config), posix_files(), pool);
     const auto disk = [&root] { return posix_files().space(root.path()); };
     const auto usage = metadata->usage();
@@ -171,7 +175,7 @@ int serve(const ServeArguments& arguments) {
     Upstreams upstreams(client, system_clock(), system_random(), root.path());
     const auto targets = upstreams.apply(config);
     cache::Cache cache(cache_options(*config), &loops, *metadata, *store, space, pool,
-                       system_clock(), system_random());
+                       calendar, system_random());
     Ending ending(loops, cache, durable, client);
     metadata->set_configured_pins(configured_pins(*config));
     const auto options = cache_options(*config);

@@ -30,7 +30,7 @@ struct Cache::Impl {
           answers(shares.manifests + shares.lists + shares.answers),
           blobs(options, shares, m, s, sp, p, c, r, scope),
           manifests(options, shares, m, p, c, scope, blobs, answers),
-          lists(options, shares, m, p, c, scope, answers),
+          lists(options, shares, m, sp, p, c, scope, answers),
           store(s),
           space(sp),
           clock(c),
@@ -131,6 +131,7 @@ void Cache::start_tiers(TierOptions tiers) {
     i.tiers = tiers;
     meta::Upkeep& upkeep = *tiers.upkeep;
     upkeep.enable_uploads(tiers.remote != nullptr);
+    upkeep.bound_metadata(tiers.eviction.metadata_bytes);
     i.erasures = std::make_unique<Erasures>(upkeep, i.store, &i.space, i.pool);
     i.left_overs =
         std::make_unique<LeftOvers>(i.metadata, *i.erasures, i.blobs.fetches(), i.pool, i.clock);
@@ -163,6 +164,7 @@ void Cache::start_tiers(TierOptions tiers) {
 }
 
 void Cache::set_bounds(EvictionOptions eviction, CollectorOptions collector) {
+    if (impl_->tiers.upkeep) impl_->tiers.upkeep->bound_metadata(eviction.metadata_bytes);
     if (impl_->evictor) impl_->evictor->set_options(std::move(eviction));
     if (impl_->collector) impl_->collector->set_options(std::move(collector));
 }
@@ -228,6 +230,8 @@ Task<Snapshot> Cache::snapshot() {
     if (impl_->tiers.upkeep) {
         snapshot.tiers = co_await impl_->pool.run(
             [impl = impl_.get()] { return impl->tiers.upkeep->tier_usage(); });
+        snapshot.metadata_bytes = co_await impl_->pool.run(
+            [impl = impl_.get()] { return impl->tiers.upkeep->metadata_bytes(); });
     }
     if (impl_->tiers.remote) {
         snapshot.durable_tier = true;

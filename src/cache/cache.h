@@ -134,6 +134,7 @@ struct Snapshot {
     uint64_t manifest_memory_bytes = 0;
     // What is remembered, by kind; but the registry's memos.
     MemoryShares memory;
+    uint64_t metadata_bytes = 0;  // of the disk
     meta::Usage usage;
     // With tiers only.
     size_t uploads_running = 0;

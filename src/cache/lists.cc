@@ -97,9 +97,10 @@ ListView view_of(std::shared_ptr<const ListText> list, From from, bool stale, si
 }  // namespace
 
 Lists::Lists(const Options& options, const MemoryShares& shares, meta::Metadata& metadata,
-             Pool& pool, Clock& clock, Scope& scope, Answers& answers)
+             store::Space& space, Pool& pool, Clock& clock, Scope& scope, Answers& answers)
     : options_(options),
       metadata_(metadata),
+      space_(space),
       pool_(pool),
       clock_(clock),
       answers_(answers),
@@ -232,15 +233,20 @@ void Lists::remember(const Ask& ask, const ListPtr& list) {
 }
 
 // The list is whole: counted, and kept where it says something.
-Task<Lists::ListPtr> Lists::finish(Ask ask, std::shared_ptr<ListText> list) {
+Task<Lists::ListPtr> Lists::finish(Ask ask, std::shared_ptr<ListText> list,
+                                   std::string upstream) {
     list->fetched = clock_.now();
     meta::ListRow row;
     row.fetched = clock_.wall();
+    row.upstream = std::move(upstream);
     auto put = [this, ask, list, row]() mutable {
         list->charge = answers_.charge(list->bytes());
         if (!ask.rest.empty()) return true;
         if (list->count() == 0 && !metadata_.find_list(ask.target->repository, ask.kind, ""))
             return true;
+        // Where the disk has no room for it, it is served uncached.
+        const auto room = space_.reserve(list->items.size());
+        if (!room) return true;
         row.next_query = list->next_query;
         row.body = list->items;
         metadata_.put_list(ask.target->repository, ask.kind, "", row);
@@ -263,7 +269,7 @@ Task<Lists::ListPtr> Lists::ask_upstream(Ask ask) {
     }
     // Nobody has any.
     if (ask.subject && verdict.all_not_found())
-        co_return co_await finish(ask, std::make_shared<ListText>());
+        co_return co_await finish(ask, std::make_shared<ListText>(), "");
     throw verdict.failure(Kind::name_unknown,
                           fmt::format("{} of {}", ask.kind, ask.target->repository));
 }
@@ -303,7 +309,7 @@ Task<Lists::Said> Lists::gather(Ask ask, const Candidate& candidate, TimePoint d
         query = with_page_size(list->next_query);
     }
     Said whole;
-    whole.list = co_await finish(std::move(ask), list);
+    whole.list = co_await finish(std::move(ask), list, candidate.upstream->name());
     co_return whole;
 }
 
@@ -313,13 +319,19 @@ Task<Lists::Said> Lists::referrers_by_tag(Ask ask, const Candidate& candidate, T
         co_await candidate.upstream->manifest(candidate.repository, tag, false, deadline);
     Said said;
     said.answer = answer;
-    if (answer.outcome != Outcome::ok) co_return said;
+    if (answer.outcome != Outcome::ok) {
+        // A page for people, or a no to such a tag: there is none.
+        const bool page = answer.outcome == Outcome::failed && iequals(answer.media_type, "text/html");
+        const bool no = !is_about_the_host(answer.outcome) && answer.outcome != Outcome::refused;
+        if (page || no) said.answer.outcome = Outcome::not_found;
+        co_return said;
+    }
     const auto list = std::make_shared<ListText>();
     co_await pool_.run([&] {
         if (is_referrers_index(answer.bytes, answer.media_type, *ask.subject))
             add_referrers(*list, answer.bytes).value();
     });
-    said.list = co_await finish(std::move(ask), list);
+    said.list = co_await finish(std::move(ask), list, candidate.upstream->name());
     co_return said;
 }
 

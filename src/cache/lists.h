@@ -25,7 +25,8 @@ namespace weir::cache {
 // Any loop.
 class Lists {
 public:
-    Lists(const Options&, const MemoryShares&, meta::Metadata&, Pool&, Clock&, Scope&, Answers&);
+    Lists(const Options&, const MemoryShares&, meta::Metadata&, store::Space&, Pool&, Clock&, Scope&,
+          Answers&);
 
     // Failure{request_invalid} when n is not a number.
     Task<ListView> tags(TargetPtr, std::string query);
@@ -62,11 +63,13 @@ private:
     // The referrers of an upstream without the API: an index under the digest's tag.
     Task<Said> referrers_by_tag(Ask ask, const Candidate& candidate, TimePoint deadline);
     Task<ListPtr> local_tags(Ask ask);
-    Task<ListPtr> finish(Ask ask, std::shared_ptr<ListText> list);
+    // `upstream`: whose word it is; "": nobody's.
+    Task<ListPtr> finish(Ask ask, std::shared_ptr<ListText> list, std::string upstream);
     void remember(const Ask&, const ListPtr&);
 
     const Options& options_;
     meta::Metadata& metadata_;
+    store::Space& space_;
     Pool& pool_;
     Clock& clock_;
     Answers& answers_;

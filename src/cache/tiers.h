@@ -23,6 +23,7 @@ struct EvictionOptions {
     uint64_t min_free_bytes = 256ull << 20;
     Duration max_age{};                      // not read for so long; 0: no bound
     std::map<std::string, uint64_t> quotas;  // by upstream
+    uint64_t metadata_bytes = meta::Upkeep::kBytes;  // of manifests and lists in the database
     bool durable_tier = false;               // only what is there may leave the disk
 };
 

@@ -117,6 +117,8 @@ void check_cache(const Cache& cache, Reading& reading) {
     need(cache.low_watermark > 0 && cache.low_watermark <= cache.high_watermark,
          "weir.cache.lowWatermark", "must be greater than 0 and at most highWatermark");
     need(cache.max_age >= Duration{}, "weir.cache.maxAge", "can't be negative");
+    need(cache.metadata_bytes == 0 || cache.metadata_bytes >= kMiB, "weir.cache.metadataBytes",
+         "must be 0, or at least 1MiB");
     for (size_t i = 0; i < cache.pins.size(); ++i) {
         const std::string path = fmt::format("weir.cache.pins[{}]", i);
         check_glob(cache.pins[i].repositories, path + ".repositories", reading);

@@ -142,6 +142,7 @@ const Shape& cache_shape() {
         custom_key<Cache>("quotas", Form::named, read_quotas),
         objects_key("pins", &Cache::pins, pin),
         same_object("admission", admission),
+        bytes_key("metadataBytes", &Cache::metadata_bytes),
     }};
     return shape;
 }

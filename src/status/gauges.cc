@@ -95,6 +95,8 @@ void set_cache_gauges(const cache::Snapshot& snapshot) {
     set("weir_repositories", "Repositories known",
         static_cast<double>(snapshot.usage.repositories));
     set("weir_tags", "Tags known", static_cast<double>(snapshot.usage.tags));
+    set("weir_metadata_bytes", "Bytes of the database that count against the quota",
+        static_cast<double>(snapshot.metadata_bytes));
     set_tier_gauges(snapshot);
 }
 
