@@ -30,6 +30,8 @@ AddressKind classify(const sockaddr*);
 // "localhost", or a cloud's metadata name. nullopt for other names.
 std::optional<AddressKind> classify_host(std::string_view host);
 bool is_loopback_host(std::string_view host);
+// An address as it stands, in any form that libcurl takes without asking for a name.
+bool is_address(std::string_view host);
 
 // Loopback needs Guard::allow_loopback or a guard that is off, link-local and metadata addresses
 // need Guard::allow_metadata; the other kinds but ordinary are refused always.

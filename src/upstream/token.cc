@@ -198,6 +198,7 @@ Task<Token> Tokens::fetch(std::shared_ptr<const void> owner, TokenWish wish) {
 // Outcome::not_found: the server doesn't know this way of asking.
 Task<Token> Tokens::ask(TokenWish wish, bool by_post) {
     client::Call call;
+    call.party = upstream_;
     call.tls = wish.tls;
     call.proxy = wish.proxy;
     call.timeouts = wish.timeouts;
