@@ -55,7 +55,7 @@ public:
     Task<> stop();
     FetchTable& fetches() { return table_; }
     Relays& relays() { return relays_; }
-    Semaphore& permits() { return permits_; }
+    FairSemaphore& permits() { return permits_; }
     Touches& touches() { return touches_; }
 
 private:
@@ -93,7 +93,7 @@ private:
     Negatives negatives_;
     Touches touches_;
     Lru<std::string, TimePoint> bad_origins_;
-    Semaphore permits_;
+    FairSemaphore permits_;
     FetchContext context_;
     FetchTable table_;
     Relays relays_;
