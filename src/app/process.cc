@@ -65,6 +65,16 @@ size_t prepare_process() {
     return limit.rlim_cur;
 }
 
+void require_files(size_t limit, size_t threads) {
+    const size_t least = kFilesOfItsOwn + kFilesPerThread * threads;
+    if (limit >= least) return;
+    throw Failure(Kind::config_invalid,
+                  fmt::format("only {} files may be open at once, weir needs {} at least and some "
+                              "thousands to serve many: raise the limit (ulimit -n 65536, or "
+                              "LimitNOFILE=65536 in the service's unit)",
+                              limit, least));
+}
+
 size_t usable_cores() {
     cpu_set_t set;
     CPU_ZERO(&set);

@@ -14,6 +14,14 @@ void open_standard_descriptors();
 // memory. Returns the limit.
 size_t prepare_process();
 
+// How many files this process must be able to open before it begins: its own (database, log, lock,
+// names, a few blobs), some for each thread that polls, and some clients. With fewer, what fails
+// would fail later and look like something else.
+inline constexpr size_t kFilesOfItsOwn = 64;
+inline constexpr size_t kFilesPerThread = 4;
+// Failure{config_invalid} that says how to get more.
+void require_files(size_t limit, size_t threads);
+
 // Cores this process may use.
 size_t usable_cores();
 

@@ -157,6 +157,7 @@ int serve(const ServeArguments& arguments) {
     const auto& config = read.config;
     open_log(*config);
     const size_t file_limit = prepare_process();
+    require_files(file_limit, loop_count(*config) + config->threads.transfers);
     const StateRoot root(config->storage.root_directory);
 
     LoopGroup loops(loop_count(*config));

@@ -302,9 +302,11 @@ Task<BlobView> Blobs::fetch(TargetPtr target, oci::Digest digest, std::vector<Wa
     view.digest = digest;
     bool unkept = false;
     std::shared_ptr<Fetch> fetch;
+    std::optional<Fetch::Interest> interest;
     try {
         const auto joined = table_.join_or_start(digest, wanted, origins);
         fetch = joined.fetch;
+        interest.emplace(fetch);
         view.from = joined.fresh ? From::miss : From::joined;
         if (joined.fresh && known.in_durable_tier && known.linked) view.from = From::hit_s3;
         view.size = co_await fetch->head(deadline);

@@ -56,7 +56,7 @@ public:
     Task<> stop();
     FetchTable& fetches() { return table_; }
     Relays& relays() { return relays_; }
-    Semaphore& permits() { return permits_; }
+    FairSemaphore& permits() { return permits_; }
     Touches& touches() { return touches_; }
     uint64_t index_bytes() const { return index_.weight() + asked_once_.weight(); }
     uint64_t link_bytes() const { return links_.weight(); }
@@ -98,7 +98,7 @@ private:
     Negatives negatives_;
     Touches touches_;
     Lru<std::string, TimePoint> bad_origins_;
-    Semaphore permits_;
+    FairSemaphore permits_;
     FetchContext context_;
     FetchTable table_;
     Relays relays_;

@@ -124,6 +124,13 @@ std::optional<AddressKind> classify_host(std::string_view host) {
     return std::nullopt;
 }
 
+bool is_address(std::string_view host) {
+    const std::string text(host);
+    in6_addr six{};
+    in_addr four{};
+    return inet_pton(AF_INET6, text.c_str(), &six) == 1 || inet_aton(text.c_str(), &four) != 0;
+}
+
 bool is_loopback_host(std::string_view host) {
     return classify_host(host) == AddressKind::loopback;
 }

@@ -34,6 +34,8 @@ std::optional<AddressKind> classify_host(std::string_view host);
 bool is_loopback_host(std::string_view host);
 // Written as an address in a private network.
 bool is_private_host(std::string_view host);
+// An address as it stands, in any form that libcurl takes without asking for a name.
+bool is_address(std::string_view host);
 
 // Loopback needs Guard::allow_loopback or a guard that is off, private networks
 // Guard::allow_private or that; link-local and metadata addresses need Guard::allow_metadata; the

@@ -106,6 +106,9 @@ public:
 };
 
 struct Call {
+    // Whose share of transfers and look-ups of names this takes (async/shares.h): the upstream's
+    // name, never anything that a client or an answer chose.
+    std::string party;
     std::string method = "GET";
     std::string url;
     std::vector<std::pair<std::string, std::string>> fields;

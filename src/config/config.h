@@ -180,7 +180,7 @@ struct Freshness {
 };
 
 struct Fetch {
-    uint32_t max_concurrent = 64;
+    uint32_t max_concurrent = 96;
     uint32_t max_queued = 4096;
     uint64_t chunk_bytes = 4 * kMiB;  // a cold range is fetched to the end of its chunk
     uint64_t range_ahead_bytes =

@@ -12,6 +12,7 @@ client::Call Upstream::Impl::make_call(const Site& site, const Request& request,
                                        const std::shared_ptr<client::Leash>& leash,
                                        TimePoint deadline) const {
     client::Call call;
+    call.party = options.name;
     call.method = request.method;
     call.url = fmt::format("{}/v2/{}", site.mirror.url, request.path);
     call.fields = request.fields;

@@ -224,10 +224,10 @@ Task<BlobAnswer> Upstream::Impl::blob(
     request.gather = gather;
     if (started) started(leash);
 
-    const auto permit = co_await place(head_deadline);
-    if (!permit) {
+    const Place place = co_await this->place(Purpose::blob, head_deadline);
+    if (!place.permit.holds()) {
         answer.outcome = Outcome::throttled;
-        answer.detail = "too many requests to this upstream at once (max_concurrent)";
+        answer.detail = place.refusal;
         co_return answer;
     }
     const Subject subject{Purpose::blob, request.repository};

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "async/fair_semaphore.h"
 #include "async/scope.h"
 #include "async/semaphore.h"
 #include "client/follow.h"
@@ -122,7 +123,8 @@ struct Upstream::Impl : std::enable_shared_from_this<Upstream::Impl> {
     const Credentials credentials;
     Metrics metrics;
     Budget budget;
-    Semaphore places;
+    // Shared by purpose (async/shares.h): blobs that crawl leave places for manifests.
+    FairSemaphore places;
     Hosts hosts;
     Tokens tokens;
     Scope scope;
@@ -156,8 +158,12 @@ struct Upstream::Impl : std::enable_shared_from_this<Upstream::Impl> {
     // upstream.cc
     template <class A>
     using Attempt = std::function<Task<A>(std::shared_ptr<Site>, TimePoint)>;
-    // Waits for a place; nullopt when the queue is full or the deadline passes.
-    Task<std::optional<Semaphore::Permit>> place(TimePoint deadline);
+    // Waits for a place; none, and why, when the queue is full or the deadline passes.
+    struct Place {
+        FairSemaphore::Permit permit;
+        std::string refusal;
+    };
+    Task<Place> place(Purpose, TimePoint deadline);
     // Waits for a place, asks the mirror's health, makes the attempt and tells how it went.
     template <class A>
     Task<A> once(std::shared_ptr<Site>, Subject, Attempt<A>, TimePoint deadline);

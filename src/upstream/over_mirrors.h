@@ -11,10 +11,10 @@ Task<A> Upstream::Impl::once(std::shared_ptr<Site> site, Subject subject, Attemp
                              TimePoint deadline) {
     A answer;
     answer.mirror = site->url.authority();
-    const auto permit = co_await place(deadline);
-    if (!permit) {
+    const Place place = co_await this->place(purpose, deadline);
+    if (!place.permit.holds()) {
         answer.outcome = Outcome::throttled;
-        answer.detail = "too many requests to this upstream at once (max_concurrent)";
+        answer.detail = place.refusal;
         co_return answer;
     }
     Health::Ticket ticket;

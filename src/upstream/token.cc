@@ -212,6 +212,7 @@ Task<Token> Tokens::ask(TokenWish wish, bool by_post) {
 
 Task<std::pair<Token, Sign>> Tokens::send(TokenWish wish, bool by_post) {
     client::Call call;
+    call.party = upstream_;
     call.tls = wish.tls;
     call.proxy = wish.proxy;
     call.timeouts = wish.timeouts;

@@ -88,14 +88,18 @@ void Upstream::Impl::settle(Site& site, const Subject& subject, Health::Ticket t
     count_open();
 }
 
-Task<std::optional<Semaphore::Permit>> Upstream::Impl::place(TimePoint deadline) {
-    std::optional<Semaphore::Permit> permit;
+Task<Upstream::Impl::Place> Upstream::Impl::place(Purpose purpose, TimePoint deadline) {
+    static constexpr std::array kNames{"manifests", "lists", "blobs"};
+    Place place;
+    const char* const what = kNames[static_cast<size_t>(purpose)];
     try {
-        permit.emplace(co_await places.acquire(deadline));
-    } catch (const Failure&) {
-        permit.reset();
+        place.permit = co_await places.acquire(what, deadline);
+    } catch (const Failure& failure) {
+        place.refusal =
+            fmt::format("upstream {} is asked for too many {} at once (maxConcurrent {}): {}",
+                        options.name, what, options.max_concurrent, failure.what());
     }
-    co_return permit;
+    co_return place;
 }
 
 Duration Upstream::Impl::pause_before(uint32_t round, const Answer& answer) const {
