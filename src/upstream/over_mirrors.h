@@ -11,7 +11,7 @@ Task<A> Upstream::Impl::once(std::shared_ptr<Site> site, Subject subject, Attemp
                              TimePoint deadline) {
     A answer;
     answer.mirror = site->url.authority();
-    const Place place = co_await this->place(purpose, deadline);
+    const Place place = co_await this->place(subject.purpose, deadline);
     if (!place.permit.holds()) {
         answer.outcome = Outcome::throttled;
         answer.detail = place.refusal;
