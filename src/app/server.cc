@@ -175,8 +175,8 @@ int serve(const ServeArguments& arguments) {
     DurableTier durable(*config, client, pool);
     Upstreams upstreams(client, system_clock(), system_random(), root.path());
     const auto targets = upstreams.apply(config);
-    cache::Cache cache(cache_options(*config), &loops, *metadata, *store, space, pool,
-                       calendar, system_random());
+    cache::Cache cache(cache_options(*config), &loops, *metadata, *store, space, pool, calendar,
+                       system_random());
     Ending ending(loops, cache, durable, client);
     metadata->set_configured_pins(configured_pins(*config));
     const auto options = cache_options(*config);

@@ -233,8 +233,7 @@ void Lists::remember(const Ask& ask, const ListPtr& list) {
 }
 
 // The list is whole: counted, and kept where it says something.
-Task<Lists::ListPtr> Lists::finish(Ask ask, std::shared_ptr<ListText> list,
-                                   std::string upstream) {
+Task<Lists::ListPtr> Lists::finish(Ask ask, std::shared_ptr<ListText> list, std::string upstream) {
     list->fetched = clock_.now();
     meta::ListRow row;
     row.fetched = clock_.wall();
@@ -321,7 +320,8 @@ Task<Lists::Said> Lists::referrers_by_tag(Ask ask, const Candidate& candidate, T
     said.answer = answer;
     if (answer.outcome != Outcome::ok) {
         // A page for people, or a no to such a tag: there is none.
-        const bool page = answer.outcome == Outcome::failed && iequals(answer.media_type, "text/html");
+        const bool page =
+            answer.outcome == Outcome::failed && iequals(answer.media_type, "text/html");
         const bool no = !is_about_the_host(answer.outcome) && answer.outcome != Outcome::refused;
         if (page || no) said.answer.outcome = Outcome::not_found;
         co_return said;

@@ -25,8 +25,8 @@ namespace weir::cache {
 // Any loop.
 class Lists {
 public:
-    Lists(const Options&, const MemoryShares&, meta::Metadata&, store::Space&, Pool&, Clock&, Scope&,
-          Answers&);
+    Lists(const Options&, const MemoryShares&, meta::Metadata&, store::Space&, Pool&, Clock&,
+          Scope&, Answers&);
 
     // Failure{request_invalid} when n is not a number.
     Task<ListView> tags(TargetPtr, std::string query);

@@ -104,12 +104,12 @@ public:
 
     // Manifests.
     virtual std::optional<ManifestRow> find_manifest(const oci::Digest&) = 0;
-    // Within the bounds of bytes for the repository that it came through first, its upstream and all
-    // (Upkeep::bound_metadata): the manifests that were used longest ago go, but those that were
-    // pushed or are pinned, and a memory may know them still; Failure{no_space} for one that is too
-    // large by itself.
-    // Inserts (or keeps) the manifest, links it and every digest in `references` to `repository`,
-    // and points `tag` (when not empty) at it, checked at the row's `created`, at once.
+    // Within the bounds of bytes for the repository that it came through first, its upstream and
+    // all (Upkeep::bound_metadata): the manifests that were used longest ago go, but those that
+    // were pushed or are pinned, and a memory may know them still; Failure{no_space} for one that
+    // is too large by itself. Inserts (or keeps) the manifest, links it and every digest in
+    // `references` to `repository`, and points `tag` (when not empty) at it, checked at the row's
+    // `created`, at once.
     virtual void put_manifest(const ManifestRow&, std::string_view repository,
                               std::span<const oci::Digest> references, std::string_view tag) = 0;
     virtual bool remove_manifest(const oci::Digest&) = 0;

@@ -180,8 +180,9 @@ std::optional<ManifestRow> SqliteEngine::find_manifest(const oci::Digest& digest
 void SqliteEngine::put_manifest(const ManifestRow& row, std::string_view repository,
                                 std::span<const oci::Digest> references, std::string_view tag) {
     if (row.bytes.size() + kWeighedRowBytes > repository_manifest_bound(metadata_bytes_))
-        throw Failure(Kind::no_space, "a manifest of more than a repository's share "
-                                      "(weir.cache.metadataBytes)");
+        throw Failure(Kind::no_space,
+                      "a manifest of more than a repository's share "
+                      "(weir.cache.metadataBytes)");
     const auto subject = subject_of(row);
     std::vector<oci::Digest> unpinned;
     database_.write([&](Connection& c) {

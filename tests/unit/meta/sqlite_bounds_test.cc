@@ -1,4 +1,5 @@
-// What the database itself may hold: manifests and lists by bytes, for a repository, an upstream, all.
+// What the database itself may hold: manifests and lists by bytes, for a repository, an upstream,
+// all.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -21,12 +22,15 @@ oci::Digest digest_of(int number) {
 
 class Bounds : public testing::Test {
 protected:
-    Bounds() { db->bound_metadata(8 * kMib); }  // 6 MiB of manifests: 4.5 an upstream, 3 a repository
+    Bounds() {
+        db->bound_metadata(8 * kMib);
+    }  // 6 MiB of manifests: 4.5 an upstream, 3 a repository
 
     oci::Digest put(int number, uint64_t bytes, const std::string& repository,
                     const std::string& upstream) {
         ManifestRow row;
-        row.bytes = fmt::format("{{\"layers\":[],\"n\":\"{}{}\"}}", number, std::string(bytes, 'x'));
+        row.bytes =
+            fmt::format("{{\"layers\":[],\"n\":\"{}{}\"}}", number, std::string(bytes, 'x'));
         row.digest = digest_of(number);
         row.created = row.accessed = at(number);
         row.upstream = upstream;

@@ -1,5 +1,6 @@
 // The promises of oci/manifest.h: what a manifest refers to, read from any form that clients pull.
 #include "oci/manifest.h"
+#include "oci/media_type.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
