@@ -1,5 +1,7 @@
 #include "app/wire.h"
 
+#include <unistd.h>
+
 #include <chrono>
 
 #include "app/process.h"
@@ -103,7 +105,10 @@ cache::Options cache_options(const config::Config& config) {
 }
 
 log::Format access_format(const config::Config& config) {
-    return config.log.format == "text" ? log::Format::text : log::Format::json;
+    const bool for_people =
+        config.log.format == "text" ||
+        (config.log.format == "auto" && config.log.output.empty() && isatty(STDOUT_FILENO) == 1);
+    return for_people ? log::Format::text : log::Format::json;
 }
 
 status::Status::Options status_options(const config::Config& config) {

@@ -4,9 +4,9 @@
 #include <algorithm>
 
 #include "base/glob.h"
+#include "base/network.h"
 #include "base/text.h"
 #include "config/complete.h"
-#include "config/network.h"
 
 namespace weir::config {
 namespace {
@@ -149,8 +149,8 @@ void check_values(const Config& config, Reading& reading) {
     need(std::ranges::find(kLevels, ascii_lower(config.log.level)) != std::end(kLevels) ||
              config.log.level.empty(),
          "log.level", "expected trace, debug, info, warn, error, fatal or panic");
-    need(config.log.format == "json" || config.log.format == "text", "weir.log.format",
-         "expected \"json\" or \"text\"");
+    need(config.log.format == "json" || config.log.format == "text" || config.log.format == "auto",
+         "weir.log.format", "expected \"json\" or \"text\"");
     if (config.http.tls) {
         need(!config.http.tls->cert.empty() && !config.http.tls->key.empty(), "http.tls",
              "cert and key are both needed");

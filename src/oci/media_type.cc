@@ -34,7 +34,7 @@ bool valid_media_type(std::string_view text) {
 
 bool known_manifest_type(std::string_view type) {
     return type == kOciManifest || type == kOciIndex || type == kDockerManifest ||
-           type == kDockerList || type == kOciArtifact;
+           type == kDockerList || type == kOciArtifact || type == kOrasArtifact;
 }
 
 bool may_be_manifest_type(std::string_view type) {

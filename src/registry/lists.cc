@@ -69,6 +69,11 @@ void set_list(http::Response& response, std::string head, cache::ListView view) 
     response.body = std::make_unique<SharedPieces>(std::move(head), std::move(view), kTail);
 }
 
+// A Link leads to where the client came from.
+std::string base_of(const Route& route) {
+    return route.before.empty() ? "/v2/" : "/" + std::string(route.before) + "/v2/";
+}
+
 // What the answers from an upstream's list have in common.
 void describe(http::Response& response, const cache::ListView& view, const cache::Target& target,
               std::string_view path, std::string_view ns) {
@@ -85,9 +90,9 @@ void describe(http::Response& response, const cache::ListView& view, const cache
 // GET /v2/<name>/tags/list   (distribution-spec 1.1, "Listing Tags")
 Task<http::Response> Registry::tags(http::Request& request, const Asked& asked) {
     const std::string name(asked.route.name);
-    auto view = co_await cache_.tags(asked.target, without_ns(request.query));
+    auto view = co_await cache_.tags(asked.target, query_for_upstream(request.query));
     auto response = list_answer("tags", "application/json");
-    describe(response, view, *asked.target, "/v2/" + name + "/tags/list", asked.ns);
+    describe(response, view, *asked.target, base_of(asked.route) + name + "/tags/list", asked.ns);
     // A valid name needs no escapes.
     set_list(response, R"({"name":")" + name + R"(","tags":[)", std::move(view));
     co_return response;
@@ -98,8 +103,8 @@ Task<http::Response> Registry::referrers(http::Request& request, const Asked& as
     const auto digest = oci::Digest::parse(asked.route.reference);
     if (!digest) throw Failure(Kind::digest_invalid, "not a sha256 or sha512 digest");
     const std::string path =
-        "/v2/" + std::string(asked.route.name) + "/referrers/" + digest->text();
-    auto view = co_await cache_.referrers(asked.target, *digest, without_ns(request.query));
+        base_of(asked.route) + std::string(asked.route.name) + "/referrers/" + digest->text();
+    auto view = co_await cache_.referrers(asked.target, *digest, query_for_upstream(request.query));
     auto response = list_answer("referrers", oci::kOciIndex);
     if (view.filters_applied) response.set("OCI-Filters-Applied", "artifactType");
     describe(response, view, *asked.target, path, asked.ns);

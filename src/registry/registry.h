@@ -69,7 +69,7 @@ private:
         uint64_t generation = 0;
         std::shared_ptr<const Targets> targets;
         Recent<Hot> hot;
-        Recent<cache::TargetPtr> resolved;
+        Recent<Resolved> resolved;
         uint64_t gauged_bytes = 0;  // of both, as the gauge has them
         AccessBuffer access;
     };
@@ -77,8 +77,9 @@ private:
     struct Asked {
         Route route;
         cache::TargetPtr target;
+        cache::TargetPtr otherwise;  // asked when `target` has no such thing
         std::string ns;
-        std::string decoded;  // what route's views may point into
+        std::string buffer;  // what route's views may point into
     };
 
     Place& here();
@@ -86,8 +87,8 @@ private:
     std::optional<http::Response> answer_hot(http::Request& request, Hot& hot);
     // Throws what is wrong with the request.
     std::unique_ptr<Asked> understand(Place& place, const http::Request& request);
-    cache::TargetPtr resolve(Place& place, const http::Request& request, std::string_view ns,
-                             std::string_view name);
+    Resolved resolve(Place& place, const http::Request& request, const Asked& asked);
+    Task<http::Response> answer(Place& place, http::Request& request, const Asked& asked);
 
     Task<http::Response> manifest(http::Request& request, const Asked& asked);
     Task<http::Response> blob(http::Request& request, const Asked& asked);

@@ -30,7 +30,7 @@ class Turn {
 public:
     explicit Turn(const std::string& path) {
         if (path.empty()) return;
-        file_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+        file_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
         while (file_ >= 0 && flock(file_, LOCK_EX) != 0 && errno == EINTR) {
         }
     }
