@@ -213,6 +213,7 @@ int Exchange::on_request_ready(void* self, char* address, char*, int, int) {
     auto& exchange = *static_cast<Exchange*>(self);
     if (exchange.proxy_.empty()) {
         const auto kind = classify_host(address);
+        exchange.reply_.from_private = kind == AddressKind::private_network;
         if (!kind || !allowed(exchange.call_.guard, *kind)) {
             exchange.end_as(End::forbidden,
                             fmt::format("{} leads to a {} address", exchange.url_.host,
@@ -278,18 +279,35 @@ TimePoint Exchange::head_due() const {
            (uploading() ? Duration(call_.timeouts.stall) : Duration(call_.timeouts.response));
 }
 
-bool Exchange::take_line(std::string_view line) {
-    if (phase_ == Phase::body) return true;  // trailers of a chunked body
-    head_bytes_ += line.size();
-    if (head_bytes_ > kMaxHeadBytes) {
-        end_as(End::protocol, "the answer's head is too large");
+// false: more than any answer has a use for.
+bool Exchange::count_line(size_t bytes) {
+    const bool trailer = phase_ == Phase::body;  // of a chunked body
+    size_t& sum = trailer ? trailer_bytes_ : head_bytes_;
+    size_t& lines = trailer ? trailer_lines_ : head_lines_;
+    sum += bytes;
+    ++lines;
+    if (sum > (trailer ? kMaxTrailerBytes : kMaxHeadBytes) ||
+        lines > (trailer ? kMaxTrailerLines : kMaxHeadLines)) {
+        end_as(End::protocol, trailer ? "the trailers after the answer are too large"
+                                      : "the answer's head is too large");
         return false;
     }
+    return true;
+}
+
+bool Exchange::take_line(std::string_view line) {
+    if (!count_line(line.size())) return false;
+    if (phase_ == Phase::body) return true;
     while (line.ends_with('\n') || line.ends_with('\r')) line.remove_suffix(1);
     ReplyHead& head = reply_.head;
     if (line.empty()) {
         if (head.status >= 200) return take_head();
         head = {};  // 100, 103: another head follows
+        if (++early_heads_ > kMaxEarlyHeads) {
+            end_as(End::protocol,
+                   fmt::format("more than {} heads before the answer", kMaxEarlyHeads));
+            return false;
+        }
         return true;
     }
     if (istarts_with(line, "HTTP/")) {
@@ -474,6 +492,7 @@ std::string Exchange::describe(CURLcode code) const {
 void Exchange::finish(CURLcode code) {
     reply_.end = judge(code);
     reply_.detail = describe(code);
+    reply_.connected = phase_ != Phase::connecting;
     if (phase_ != Phase::body) reply_.head = {};
     if (alarms_) alarms_->clear(this);
     if (easy_) curl_easy_cleanup(std::exchange(easy_, nullptr));

@@ -17,7 +17,12 @@
 
 namespace weir::client {
 
-inline constexpr size_t kMaxHeadBytes = 256 * 1024;  // all header lines of one answer
+// Of one answer, with the heads before the last one (100, 103). libcurl keeps each line as well.
+inline constexpr size_t kMaxHeadBytes = 256 * 1024;
+inline constexpr size_t kMaxHeadLines = 1024;
+inline constexpr size_t kMaxEarlyHeads = 16;
+inline constexpr size_t kMaxTrailerBytes = 16 * 1024;
+inline constexpr size_t kMaxTrailerLines = 128;
 
 class Exchange;
 
@@ -81,6 +86,7 @@ private:
     bool uploading() const { return call_.upload && upload_offset_ < call_.upload_bytes; }
     TimePoint head_due() const;
     bool take_line(std::string_view line);
+    bool count_line(size_t bytes);
     bool take_head();
     bool take_data(std::span<const std::byte>);
     bool gather(std::span<const std::byte>);
@@ -109,7 +115,8 @@ private:
     Phase phase_ = Phase::connecting;
     bool paused_ = false;
     TimePoint started_{};
-    size_t head_bytes_ = 0;
+    size_t head_bytes_ = 0, head_lines_ = 0, early_heads_ = 0;
+    size_t trailer_bytes_ = 0, trailer_lines_ = 0;
     uint64_t upload_offset_ = 0;
     TimePoint last_sent_{};  // the request's last sign of life
     ReplyEnd reply_;

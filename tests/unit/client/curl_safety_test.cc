@@ -119,6 +119,7 @@ protected:
     static CurlOptions options(int port) {
         CurlOptions made;
         made.known_hosts = {"rebound.example:" + std::to_string(port) + ":127.0.0.1",
+                            "inner.example:80:10.1.2.3", "inner6.example:80:[fd00::1]",
                             "meta.example:80:169.254.169.254",
                             "mapped.example:80:[::ffff:169.254.1.1]"};
         return made;
@@ -167,6 +168,15 @@ TEST_F(CurlGuard, link_local_and_metadata_are_refused_even_when_the_guard_is_off
         call.guard.enabled = false;
         call.guard.allow_loopback = true;
         EXPECT_EQ(send(real, client, call).end, End::forbidden) << url;
+    }
+}
+
+TEST_F(CurlGuard, a_name_that_leads_into_a_private_network_is_refused_after_it_was_resolved) {
+    for (const char* url : {"http://inner.example/", "http://inner6.example/", "http://10.1.2.3/",
+                            "http://[fd00::1]/", "http://192.168.1.1:8080/"}) {
+        const auto reply = send(real, client, call_to(url));
+        EXPECT_EQ(reply.end, End::forbidden) << url;
+        EXPECT_NE(reply.detail.find("private"), std::string::npos) << reply.detail;
     }
 }
 
