@@ -90,6 +90,9 @@ std::shared_ptr<const registry::Targets> Upstreams::apply(
                    entry.max_manifest_bytes == config->limits.max_manifest_bytes;
         });
         if (known == before.end()) ++made;
+        // A kept upstream keeps its tokens and its places; what it took hosts to want, and whom it
+        // set aside, ends with a reload.
+        if (known != before.end()) known->upstream->forget_learnt();
         after.push_back(known == before.end() ? make(*config, registry) : *known);
         sources.push_back({.upstream = after.back().upstream,
                            .repository = {},

@@ -13,6 +13,14 @@ namespace {
 std::string_view sum_text(const oci::Digest& digest) {
     return as_text(digest.sum());
 }
+// Where the size has to be told to a client.
+uint64_t size_or_fail(std::optional<uint64_t> size, const oci::Digest& digest) {
+    if (!size)
+        throw Failure(Kind::upstream_bad,
+                      fmt::format("blob {}: no upstream tells its size", digest.text()));
+    return *size;
+}
+
 }  // namespace
 
 Blobs::Blobs(const Options& options, meta::Metadata& metadata, store::Store& store,
@@ -170,7 +178,7 @@ Task<std::shared_ptr<const File>> Blobs::open_file(oci::Digest digest, StoredBlo
     co_return file;
 }
 
-Task<uint64_t> Blobs::ask_upstream(TargetPtr target, oci::Digest digest, bool link) {
+Task<std::optional<uint64_t>> Blobs::ask_upstream(TargetPtr target, oci::Digest digest, bool link) {
     Verdict verdict;
     const TimePoint deadline = clock_.now() + options_.miss_timeout * 9 / 10;
     for (const Candidate& candidate : target->candidates) {
@@ -196,7 +204,8 @@ Task<> Blobs::link(TargetPtr target, oci::Digest digest) {
     if (co_await ask_disk(pool_, std::move(put), false)) linked(target->repository, digest, as_of);
 }
 
-Task<uint64_t> Blobs::prove(TargetPtr target, oci::Digest digest, bool link, TimePoint deadline) {
+Task<std::optional<uint64_t>> Blobs::prove(TargetPtr target, oci::Digest digest, bool link,
+                                           TimePoint deadline) {
     const std::string key = negative_key(*target, digest);
     if (negatives_.holds(key))
         throw NegativeHit(Kind::blob_unknown, fmt::format("blob {} is not known", digest.text()));
@@ -264,7 +273,7 @@ Task<BlobView> Blobs::blob(TargetPtr target, oci::Digest digest, std::vector<Wan
         view.from = From::joined;
         co_return view;
     }
-    view.size = co_await prove(target, digest, false, deadline);
+    view.size = size_or_fail(co_await prove(target, digest, false, deadline), digest);
     co_return view;
 }
 
@@ -324,7 +333,7 @@ Task<BlobView> Blobs::relay(TargetPtr target, oci::Digest digest, Known known, T
     if (known.linked && known.in_durable_tier) {
         view.size = *known.in_durable_tier;
     } else {
-        view.size = co_await prove(target, digest, false, deadline);
+        view.size = size_or_fail(co_await prove(target, digest, false, deadline), digest);
     }
     view.readable =
         std::make_shared<RelayReadable>(relays_, digest, view.size, origins_for(*target, known));

@@ -71,8 +71,9 @@ private:
     Task<std::shared_ptr<const File>> open_file(oci::Digest, StoredBlob);
     // An upstream of the target confirms that the repository has the blob; throws otherwise. Gives
     // its size.
-    Task<uint64_t> prove(TargetPtr, oci::Digest, bool link, TimePoint deadline);
-    Task<uint64_t> ask_upstream(TargetPtr, oci::Digest, bool link);
+    // The size as the upstream tells it; nullopt: it is there, and nobody says how large it is.
+    Task<std::optional<uint64_t>> prove(TargetPtr, oci::Digest, bool link, TimePoint deadline);
+    Task<std::optional<uint64_t>> ask_upstream(TargetPtr, oci::Digest, bool link);
     Task<BlobView> fetch(TargetPtr, oci::Digest, std::vector<WantedRange> wanted, Known known,
                          TimePoint deadline);
     Origins origins_for(const Target&, const Known&);
@@ -97,7 +98,7 @@ private:
     FetchContext context_;
     FetchTable table_;
     Relays relays_;
-    Flight<std::string, uint64_t> proofs_;
+    Flight<std::string, std::optional<uint64_t>> proofs_;
     Tiers tiers_;
     Lru<oci::Digest, bool, oci::DigestHash> asked_once_;
     // Readers of stored files, by digest. Shared with their tokens, which may outlive a request by

@@ -42,6 +42,10 @@ std::shared_ptr<const Manifest> make_manifest(const meta::ManifestRow& row) {
     return manifest;
 }
 
+bool is_usable(const Candidate& candidate) {
+    return candidate.upstream->usable(0, candidate.repository, upstream::Purpose::manifest);
+}
+
 // A HEAD without a digest is asked again as a GET; what has neither is no answer.
 void refuse_empty(const oci::Reference& reference, upstream::ManifestAnswer& answer) {
     if (answer.outcome != Outcome::ok || !answer.bytes.empty()) return;
@@ -317,7 +321,7 @@ Task<ManifestView> Manifests::known_tag(TargetPtr target, std::string tag, Known
         !target->candidates.empty()) {
         const std::string key = flight_key("check", *target, tag);
         auto work = [this, target, tag, known] { return revalidate(target, tag, known); };
-        if (ttl > Duration{} || !target->candidates.front().upstream->usable(0)) {
+        if (ttl > Duration{} || !is_usable(target->candidates.front())) {
             flights_.start_behind(key, work);
         } else {
             try {
@@ -359,8 +363,8 @@ Task<ManifestView> Manifests::download(TargetPtr target, oci::Reference referenc
     Verdict verdict;
     const TimePoint until = clock_.now() + options_.miss_timeout * 9 / 10;
     for (const Candidate& candidate : target->candidates) {
-        auto answer =
-            co_await candidate.upstream->manifest(candidate.repository, reference, false, until);
+        auto answer = co_await candidate.upstream->manifest(candidate.repository, reference, false,
+                                                            until, target->accept);
         if (answer.outcome == Outcome::ok) {
             try {
                 ManifestView view;
@@ -384,8 +388,8 @@ Task<ManifestView> Manifests::ask_head(TargetPtr target, oci::Reference referenc
     Verdict verdict;
     const TimePoint until = clock_.now() + options_.miss_timeout * 9 / 10;
     for (const Candidate& candidate : target->candidates) {
-        auto answer =
-            co_await candidate.upstream->manifest(candidate.repository, reference, true, until);
+        auto answer = co_await candidate.upstream->manifest(candidate.repository, reference, true,
+                                                            until, target->accept);
         refuse_empty(reference, answer);
         if (answer.outcome != Outcome::ok) {
             verdict.add(answer);
@@ -477,8 +481,8 @@ Task<ManifestView> Manifests::revalidate(TargetPtr target, std::string tag, Know
     Verdict verdict;
     const TimePoint until = clock_.now() + options_.miss_timeout;
     for (const Candidate& candidate : target->candidates) {
-        auto answer =
-            co_await candidate.upstream->manifest(candidate.repository, reference, true, until);
+        auto answer = co_await candidate.upstream->manifest(candidate.repository, reference, true,
+                                                            until, target->accept);
         refuse_empty(reference, answer);
         auto upstream = std::make_shared<const std::string>(candidate.upstream->name());
         if (answer.outcome == Outcome::ok) {

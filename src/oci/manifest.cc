@@ -1,7 +1,9 @@
 #include "oci/manifest.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <array>
 
 #include "base/text.h"
@@ -15,6 +17,22 @@ using Problem = std::unexpected<std::string>;
 
 constexpr std::string_view kSchema1Prefix = "application/vnd.docker.distribution.manifest.v1+";
 constexpr std::string_view kDockerPrefix = "application/vnd.docker.";
+
+constexpr std::array kManifestTypes{kOciIndex,       kDockerList,  kOciManifest,
+                                    kDockerManifest, kOciArtifact, kOrasArtifact};
+
+// "type/subtype", both tokens (RFC 9110 section 5.6.2), without wildcards.
+bool is_media_type(std::string_view text) {
+    const auto slash = text.find('/');
+    const auto is_token = [](std::string_view part) {
+        return !part.empty() && std::ranges::all_of(part, [](char c) {
+            return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                   std::string_view("!#$&-^_.+").find(c) != std::string_view::npos;
+        });
+    };
+    return text.size() <= kMaxMediaTypeBytes && slash != std::string_view::npos &&
+           is_token(text.substr(0, slash)) && is_token(text.substr(slash + 1));
+}
 
 enum class Shape { unknown, manifest, index, artifact, both };
 
@@ -136,12 +154,26 @@ std::string ambiguity(Shape shape, std::string_view media_type, bool is_index) {
 
 }  // namespace
 
-constinit const std::string_view kAcceptAllManifests =
-    "application/vnd.oci.image.index.v1+json, "
-    "application/vnd.docker.distribution.manifest.list.v2+json, "
-    "application/vnd.oci.image.manifest.v1+json, "
-    "application/vnd.docker.distribution.manifest.v2+json, "
-    "application/vnd.oci.artifact.manifest.v1+json";
+bool is_manifest_type(std::string_view media_type) {
+    return std::ranges::find(kManifestTypes, media_type) != kManifestTypes.end();
+}
+
+std::string more_manifest_types(std::string_view client_accept) {
+    std::vector<std::string_view> types;
+    for (const auto part : split(client_accept, ',')) {
+        if (types.size() == kMaxClientTypes) break;
+        const auto type = media_type_without_parameters(part);
+        if (is_media_type(type) && !is_manifest_type(type) && !type.starts_with(kSchema1Prefix) &&
+            std::ranges::find(types, type) == types.end())
+            types.push_back(type);
+    }
+    return fmt::format("{}", fmt::join(types, ", "));
+}
+
+std::string accept_manifests(std::string_view more) {
+    return fmt::format("{}{}{}, */*;q=0.1", fmt::join(kManifestTypes, ", "),
+                       more.empty() ? "" : ", ", more);
+}
 
 std::string_view media_type_without_parameters(std::string_view text) {
     return trim(text.substr(0, text.find(';')));

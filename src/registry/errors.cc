@@ -78,6 +78,13 @@ ErrorStatus error_status(Kind kind) {
         // only on a 404. And not MANIFEST_UNKNOWN: nobody said that it isn't there.
         case Kind::upstream_refused:
             return {404, "NAME_UNKNOWN"};
+        // A 4xx of the upstream about this very request goes on as one, with the upstream's reason:
+        // a client neither repeats it (docker: DENIED, UNSUPPORTED) nor takes the thing for absent,
+        // and goes to its next host (containerd: any status).
+        case Kind::upstream_denied:
+            return {403, "DENIED"};
+        case Kind::upstream_rejected:
+            return {400, "UNSUPPORTED"};
         case Kind::unauthorized:
             return {401, "UNAUTHORIZED"};
         case Kind::denied:

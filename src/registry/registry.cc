@@ -6,8 +6,10 @@
 
 #include "base/check.h"
 #include "base/failure.h"
+#include "base/text.h"
 #include "cache/lookup.h"
 #include "oci/link.h"
+#include "oci/manifest.h"
 #include "registry/answers.h"
 #include "registry/errors.h"
 
@@ -52,6 +54,8 @@ const char* cache_state(const std::exception_ptr& error) {
             case Kind::upstream_bad:
             case Kind::upstream_timeout:
             case Kind::upstream_refused:
+            case Kind::upstream_denied:
+            case Kind::upstream_rejected:
             case Kind::target_forbidden:
                 return cache::from_name(cache::From::miss);
             default:
@@ -60,6 +64,19 @@ const char* cache_state(const std::exception_ptr& error) {
     } catch (...) {
         return "";
     }
+}
+
+// The target of a request whose client names manifest types that weir does not know.
+cache::TargetPtr with_accepted(const cache::TargetPtr& target, const http::Request& request) {
+    std::string accept;
+    for (const auto& [name, value] : request.fields)
+        if (iequals(name, "Accept"))
+            accept += fmt::format("{}{}", accept.empty() ? "" : ",", value);
+    auto types = oci::more_manifest_types(accept);
+    if (types.empty()) return target;
+    auto with_types = std::make_shared<cache::Target>(*target);
+    with_types->accept = std::move(types);
+    return with_types;
 }
 
 std::vector<cache::WantedRange> wanted(const std::vector<http::RangeSpec>& specs) {
@@ -204,7 +221,8 @@ Task<http::Response> Registry::handle(http::Request& request) {
 Task<http::Response> Registry::manifest(http::Request& request, const Asked& asked) {
     const auto reference = reference_or_fail(asked.route.reference);
     const bool head = request.method == http::Method::head;
-    const auto view = co_await cache_.manifest(asked.target, reference, head);
+    const auto view =
+        co_await cache_.manifest(with_accepted(asked.target, request), reference, head);
     ManifestFields fields;
     co_return manifest_answer(request, view, fields.of(view, asked.ns, !reference.is_digest()));
 }

@@ -54,6 +54,17 @@ TEST(Errors, an_upstream_that_refuses_lets_the_client_fall_back) {
     EXPECT_THAT(body(response), HasSubstr("ghcr.io"));
 }
 
+TEST(Errors, what_an_upstream_rejects_is_a_4xx_that_no_client_takes_for_absent_or_repeats) {
+    const auto denied = answer(Failure(Kind::upstream_denied, "harbor answers 412, POLICY: no"));
+    EXPECT_EQ(denied.status, 403);
+    EXPECT_THAT(body(denied), HasSubstr("DENIED"));
+    EXPECT_THAT(body(denied), HasSubstr("POLICY: no"));
+    const auto rejected = answer(Failure(Kind::upstream_rejected, "r.example answers 400"));
+    EXPECT_EQ(rejected.status, 400);
+    EXPECT_THAT(body(rejected), HasSubstr("UNSUPPORTED"));
+    EXPECT_THAT(rejected.fields, Not(HasSubstr("Allow:")));
+}
+
 TEST(Errors, too_many_says_when_to_come_back) {
     Failure failure(Kind::too_many, "docker.io asks for peace");
     failure.retry_after = std::chrono::seconds(120);
