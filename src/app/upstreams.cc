@@ -62,9 +62,13 @@ Upstreams::Entry Upstreams::make(const config::Config& config,
             return to_upstream(std::move(*found));
         };
     }
-    entry.upstream = std::make_shared<upstream::Upstream>(
-        upstream_options(config, registry, upstream_tls(registry, state_root_)), client_, clock_,
-        random_, std::move(who));
+    auto options = upstream_options(config, registry, upstream_tls(registry, state_root_));
+    options.is_upstream = [book = book_](std::string_view host_port) {
+        const auto credentials = book->get();
+        return credentials && credentials->is_upstream(host_port);
+    };
+    entry.upstream = std::make_shared<upstream::Upstream>(std::move(options), client_, clock_,
+                                                          random_, std::move(who));
     return entry;
 }
 
@@ -92,7 +96,7 @@ std::shared_ptr<const registry::Targets> Upstreams::apply(
         if (known == before.end()) ++made;
         // A kept upstream keeps its tokens and its places; what it took hosts to want, and whom it
         // set aside, ends with a reload.
-        if (known != before.end()) known->upstream->forget_learnt();
+        if (known != before.end()) known->upstream->forget();
         after.push_back(known == before.end() ? make(*config, registry) : *known);
         sources.push_back({.upstream = after.back().upstream,
                            .repository = {},

@@ -157,6 +157,7 @@ void take(Answer& answer, const Asked& asked) {
     answer.mirror = asked.mirror;
     answer.status = asked.status;
     answer.elsewhere = asked.elsewhere;
+    answer.with_login = asked.with_login;
 }
 
 bool outranks(Outcome a, Outcome b) {

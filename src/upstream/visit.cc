@@ -49,6 +49,7 @@ Task<bool> Visit::before(const client::Url& at, client::Call& call) {
     }
     if (!enter()) co_return false;
     call.authorization = stay_->pass.authorization;
+    if (stay_->pass.with_login || !call.tls.client_certificate.empty()) *request_.with_login = true;
     co_return true;
 }
 

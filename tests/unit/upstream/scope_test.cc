@@ -147,7 +147,7 @@ TEST_P(EveryStatus, a_reload_ends_failures_and_hold_offs) {
                             broken(client::End::unreachable)}) {
         said = bad;
         for (int i = 0; i < 2 * kLimit; ++i) ask("sick/a");
-        up().forget_learnt();
+        up().forget();
         const size_t before = http.calls().size();
         ask("sick/a");
         EXPECT_EQ(http.calls().size(), before + (GetParam().at_target ? 2 : 1)) << bad.status;
