@@ -154,7 +154,7 @@ std::optional<http::Response> Registry::answer_hot(http::Request& request, Hot& 
 
 // ---- everything else ---------------------------------------------------------------------------
 
-const Resolved& Registry::resolve(Place& place, const http::Request& request, const Asked& asked) {
+Resolved Registry::resolve(Place& place, const http::Request& request, const Asked& asked) {
     const std::string first = first_key(request, asked.route, asked.ns);
     if (const auto* known = place.resolved.find({first, asked.route.name})) return *known;
     auto resolved = place.targets->resolve({.host = host_of(request),
@@ -180,7 +180,7 @@ std::unique_ptr<Registry::Asked> Registry::understand(Place& place, const http::
         throw Failure(Kind::name_invalid,
                       fmt::format("\"{}\" is not a valid repository name", route.name));
     asked->ns = oci::query_parameter(request.query, "ns").value_or(std::string());
-    const Resolved& resolved = resolve(place, request, *asked);
+    const Resolved resolved = resolve(place, request, *asked);
     asked->target = resolved.target;
     asked->otherwise = resolved.otherwise;
     return asked;

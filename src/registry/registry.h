@@ -83,7 +83,7 @@ private:
     std::optional<http::Response> answer_hot(http::Request& request, Hot& hot);
     // Throws what is wrong with the request.
     std::unique_ptr<Asked> understand(Place& place, const http::Request& request);
-    const Resolved& resolve(Place& place, const http::Request& request, const Asked& asked);
+    Resolved resolve(Place& place, const http::Request& request, const Asked& asked);
     Task<http::Response> answer(Place& place, http::Request& request, const Asked& asked);
 
     Task<http::Response> manifest(http::Request& request, const Asked& asked);
