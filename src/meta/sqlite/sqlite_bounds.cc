@@ -88,12 +88,8 @@ void SqliteEngine::trim_manifests(Connection& c, const ManifestRow& row,
 }
 
 bool SqliteEngine::pinned_manifest(Connection& c, const oci::Digest& digest) {
-    Query linked(c,
-                 "SELECT r.name FROM links AS l CROSS JOIN repositories AS r "
-                 "ON r.id = l.repository WHERE l.digest = ?",
-                 digest);
-    while (linked.next())
-        if (pins_.keeps(linked.text(0))) return true;
+    // What a pinned repository links; the view also reads the pins, if they have changed.
+    if (pins_.view(c).pinned(digest)) return true;
     Query tagged(c,
                  "SELECT r.name, t.name FROM tags AS t CROSS JOIN repositories AS r "
                  "ON r.id = t.repository WHERE t.digest = ?",
