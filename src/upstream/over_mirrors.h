@@ -11,7 +11,8 @@ Task<A> Upstream::Impl::once(std::shared_ptr<Site> site, Purpose purpose, Attemp
                              TimePoint deadline) {
     A answer;
     answer.mirror = site->url.authority();
-    const Place place = co_await this->place(purpose, deadline);
+    static constexpr std::array kKinds{"manifests", "lists", "blobs"};
+    const Place place = co_await this->place(kKinds[static_cast<size_t>(purpose)], deadline);
     if (!place.permit.holds()) {
         answer.outcome = Outcome::throttled;
         answer.detail = place.refusal;
