@@ -36,6 +36,7 @@ Blobs::Blobs(const Options& options, const MemoryShares& shares, meta::Metadata&
       links_(shares.links / 2, metadata),
       negatives_(shares.negative / 3, clock),
       bad_origins_(options.bad_origin_entries),
+      no_room_(options.bad_origin_entries),
       permits_(options.max_fetches, options.max_queued_fetches),
       context_{options, metadata, store, space, pool, clock, random, scope, permits_, bad_origins_},
       table_(context_),
@@ -298,6 +299,9 @@ Task<BlobView> Blobs::fetch(TargetPtr target, oci::Digest digest, std::vector<Wa
         co_await prove(target, digest, true, deadline);
         proven = true;
     }
+    // Those who come while others are relayed share their transfer, and no fetch is begun in vain.
+    if (const auto until = no_room_.get(digest); until && clock_.now() < *until)
+        co_return co_await relay(target, digest, known, deadline);
     BlobView view;
     view.digest = digest;
     bool unkept = false;
@@ -314,6 +318,7 @@ Task<BlobView> Blobs::fetch(TargetPtr target, oci::Digest digest, std::vector<Wa
         if (failure.kind() == Kind::blob_unknown)
             negatives_.remember(negative_key(*target, digest), target->freshness->negative_ttl);
         if (!is_disk_fault(failure)) throw;
+        if (failure.kind() == Kind::no_space) no_room_.put(digest, clock_.now() + kNoRoomTime);
         unkept = true;
     }
     if (unkept) co_return co_await relay(target, digest, known, deadline);

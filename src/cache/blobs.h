@@ -98,6 +98,9 @@ private:
     Negatives negatives_;
     Touches touches_;
     Lru<std::string, TimePoint> bad_origins_;
+    // Blobs that found no room a moment ago, and until when they are passed on without another try.
+    static constexpr Duration kNoRoomTime = std::chrono::seconds(2);
+    Lru<oci::Digest, TimePoint, oci::DigestHash> no_room_;
     FairSemaphore permits_;
     FetchContext context_;
     FetchTable table_;

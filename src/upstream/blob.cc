@@ -236,7 +236,8 @@ Task<BlobAnswer> Upstream::Impl::blob(
     request.gather = gather;
     if (started) started(leash);
 
-    const Place place = co_await this->place(Purpose::blob, head_deadline);
+    // A sink that does not gather may pause for as long as its client sleeps.
+    const Place place = co_await this->place(gather ? "blobs" : "relays", head_deadline);
     if (!place.permit.holds()) {
         answer.outcome = Outcome::throttled;
         answer.detail = place.refusal;

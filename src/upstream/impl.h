@@ -126,7 +126,8 @@ struct Upstream::Impl : std::enable_shared_from_this<Upstream::Impl> {
     const Credentials credentials;
     Metrics metrics;
     Budget budget;
-    // Shared by purpose (async/shares.h): blobs that crawl leave places for manifests.
+    // Shared by kind of request (async/shares.h): blobs that crawl leave places for manifests, and
+    // those that are passed on to slow clients leave places for others.
     FairSemaphore places;
     Hosts hosts;
     Tokens tokens;
@@ -166,7 +167,7 @@ struct Upstream::Impl : std::enable_shared_from_this<Upstream::Impl> {
         FairSemaphore::Permit permit;
         std::string refusal;
     };
-    Task<Place> place(Purpose, TimePoint deadline);
+    Task<Place> place(const char* kind, TimePoint deadline);
     // Waits for a place, asks the mirror's health, makes the attempt and tells how it went.
     template <class A>
     Task<A> once(std::shared_ptr<Site>, Subject, Attempt<A>, TimePoint deadline);

@@ -11,7 +11,8 @@ Task<A> Upstream::Impl::once(std::shared_ptr<Site> site, Subject subject, Attemp
                              TimePoint deadline) {
     A answer;
     answer.mirror = site->url.authority();
-    const Place place = co_await this->place(subject.purpose, deadline);
+    static constexpr std::array kKinds{"manifests", "lists", "blobs", "tokens"};
+    const Place place = co_await this->place(kKinds[static_cast<size_t>(subject.purpose)], deadline);
     if (!place.permit.holds()) {
         answer.outcome = Outcome::throttled;
         answer.detail = place.refusal;
