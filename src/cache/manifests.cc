@@ -18,6 +18,8 @@ using upstream::Outcome;
 constexpr Duration kAskAgain = 5s;
 // A TTL of 0 waits so long for the upstream before the stale answer.
 constexpr Duration kZeroTtlWait = 300ms;
+// Of a tag that was confirmed in the future.
+constexpr Duration kUnknownAge = 24h * 365;
 // Of a manifest in memory, beside its bytes.
 constexpr uint64_t kManifestOverheadBytes = 512;
 // What a known tag points to: what a HEAD told of it, its upstream's name, a manifest's block.
@@ -113,9 +115,11 @@ Checked check_manifest(const oci::Reference& reference, upstream::ManifestAnswer
 }  // namespace
 
 Manifests::Manifests(const Options& options, const MemoryShares& shares, meta::Metadata& metadata,
-                     Pool& pool, Clock& clock, Scope& scope, Blobs& blobs, Answers& answers)
+                     store::Space& space, Pool& pool, Clock& clock, Scope& scope, Blobs& blobs,
+                     Answers& answers)
     : options_(options),
       metadata_(metadata),
+      space_(space),
       pool_(pool),
       clock_(clock),
       blobs_(blobs),
@@ -256,9 +260,10 @@ Task<std::optional<KnownTag>> Manifests::find_tag(TargetPtr target, std::string 
         std::optional<meta::TagRow>(), unread);
     if (!row) co_return std::nullopt;
     known.digest = row->digest;
-    // The monotonic clock began with this process (or boot): an age from the calendar, never in the
-    // future.
-    const Duration age = std::max<Duration>(clock_.wall() - row->checked, Duration{});
+    // The monotonic clock began with this process (or boot): an age from the calendar. One that is
+    // negative is unknown, so not fresh.
+    Duration age = clock_.wall() - row->checked;
+    if (age < Duration{}) age = kUnknownAge;
     known.confirmed = clock_.now() - age;
     known.next_check = clock_.now();
     known.upstream = std::make_shared<const std::string>(row->upstream);
@@ -459,6 +464,9 @@ Task<Manifests::ManifestPtr> Manifests::keep(TargetPtr target, oci::Reference re
         c.row.created = c.row.accessed = wall;
         c.row.upstream = *upstream;
         try {
+            // The database is part of the disk's account.
+            if (!space_.grow_metadata(2 * c.row.bytes.size()))  // with the log
+                throw Failure(Kind::no_space, "the disk has no room for it");
             metadata_.put_manifest(c.row, target->repository, c.references, tag);
         } catch (const Failure& failure) {
             if (!is_disk_fault(failure)) throw;

@@ -20,8 +20,8 @@ namespace weir::cache {
 // Any loop.
 class Manifests {
 public:
-    Manifests(const Options&, const MemoryShares&, meta::Metadata&, Pool&, Clock&, Scope&, Blobs&,
-              Answers&);
+    Manifests(const Options&, const MemoryShares&, meta::Metadata&, store::Space&, Pool&, Clock&,
+              Scope&, Blobs&, Answers&);
 
     std::optional<ManifestView> manifest_now(const TargetPtr&, std::string_view reference);
     Task<ManifestView> manifest(TargetPtr, oci::Reference, bool head);
@@ -74,6 +74,7 @@ private:
 
     const Options& options_;
     meta::Metadata& metadata_;
+    store::Space& space_;
     Pool& pool_;
     Clock& clock_;
     Blobs& blobs_;

@@ -79,6 +79,16 @@ void Space::set_metadata(uint64_t bytes) {
     state_->metadata = bytes;
 }
 
+bool Space::grow_metadata(uint64_t bytes) {
+    State& s = *state_;
+    std::lock_guard lock(s.mutex);
+    const uint64_t free = s.free_now();
+    if (s.reserved > free || bytes > free - s.reserved) return false;
+    if (free - s.reserved - bytes < s.limits.min_free_bytes) return false;
+    s.kept_since_probe += bytes;
+    return true;
+}
+
 void Space::set_limits(Limits limits) {
     std::lock_guard lock(state_->mutex);
     state_->limits = limits;

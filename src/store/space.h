@@ -58,8 +58,10 @@ public:
     std::optional<Reservation> reserve(uint64_t bytes);
     void release(uint64_t bytes);  // something stored was erased
     void add(uint64_t bytes);      // something was stored that was not promised (by a verb)
-    // What the metadata takes of the same disk, as it is now: it counts as used.
+    // What the metadata takes of the same disk, as it is now: it counts as used. It has a bound of
+    // its own below max_bytes, so only min_free_bytes can refuse it: may it grow by `bytes` now?
     void set_metadata(uint64_t bytes);
+    bool grow_metadata(uint64_t bytes);
     void set_limits(Limits);
     uint64_t used() const;
     uint64_t reserved() const;

@@ -71,6 +71,21 @@ TEST(Space, what_is_kept_of_a_reservation_is_used_and_the_rest_is_given_back) {
     EXPECT_EQ(w.space.reserved(), 0u);
 }
 
+TEST(Space, the_metadata_counts_as_used_and_only_the_free_space_refuses_it) {
+    World w({.max_bytes = 1000, .min_free_bytes = 200'000}, 100);
+    w.space.set_metadata(800);
+    EXPECT_EQ(w.space.used(), 900u);
+    EXPECT_FALSE(w.space.reserve(101));
+    EXPECT_TRUE(w.space.grow_metadata(2000)) << "it has a bound of its own";
+    w.space.set_metadata(0);
+    EXPECT_EQ(w.space.used(), 100u);
+    EXPECT_FALSE(w.space.grow_metadata(800'000));
+    EXPECT_TRUE(w.space.grow_metadata(500'000));
+    EXPECT_FALSE(w.space.grow_metadata(500'000)) << "within the second of a probe too";
+    w.clock.advance(1s);
+    EXPECT_TRUE(w.space.grow_metadata(500'000));
+}
+
 TEST(Space, a_moved_reservation_counts_once) {
     World w({.max_bytes = 1000, .min_free_bytes = 0});
     Space::Reservation outer;
