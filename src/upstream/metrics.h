@@ -19,7 +19,7 @@ struct Metrics {
     metrics::Gauge& remaining;
 
 private:
-    std::array<metrics::Counter*, 10> requests_;
+    std::array<metrics::Counter*, kOutcomes> requests_;
 };
 
 }  // namespace weir::upstream

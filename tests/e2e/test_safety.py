@@ -79,6 +79,26 @@ def test_loopback_is_refused_to_an_upstream_that_is_not_itself_there(elsewhere, 
     weir.stop()
 
 
+def test_a_private_network_is_refused_to_an_upstream_that_is_not_itself_there(elsewhere, start_weir):
+    front, image = elsewhere
+    weir = start_weir(configuration(registry_entry(front)))
+    layer = image.platforms[0].layers[0]
+    inner = f"https://{network.INSIDE}:{front.cdn_port}/cdn/v2/{{name}}"
+    front.rule({"kind": "blob", "method": "GET"}, redirect=f"{inner}/blobs/{{digest}}")
+    refused(weir, f"/v2/docker.io/lab/multi/blobs/{layer.digest}", f"{network.INSIDE} is a private address")
+    front.rule({"kind": "manifest"}, redirect=f"{inner}/manifests/v1")
+    answer = refused(weir, "/v2/docker.io/lab/multi/manifests/v1", "private address")
+    assert front.authority_name not in answer.body.decode() or answer.status == 502
+    front.rule({"kind": "tags"}, redirect=f"{inner}/tags/list")
+    refused(weir, "/v2/docker.io/lab/multi/tags/list", "private address")
+    assert not front.requests(listener="cdn")
+    front.heal()
+    front.settings(auth={"realm": f"https://{network.INSIDE}:{front.port}/token"})
+    refused(weir, "/v2/docker.io/lab/other/manifests/v1", f"realm {network.INSIDE} is a private address")
+    assert not front.requests(kind="token")
+    weir.stop()
+
+
 def test_a_loopback_realm_is_refused_to_an_upstream_that_is_not_itself_there(elsewhere, start_weir):
     front, _ = elsewhere
     front.settings(auth={"realm": f"https://127.0.0.1:{front.port}/token"})

@@ -258,12 +258,12 @@ Task<std::string> Street::ask(const Errand& errand) {
         }
         case tags: {
             const auto view = co_await cache.tags(target, "");
-            co_return view.body;
+            co_return std::string(view.text());
         }
         case referrers: {
             const auto view =
                 co_await cache.referrers(target, *oci::Digest::parse(errand.reference), "");
-            co_return view.body;
+            co_return std::string(view.text());
         }
     }
     std::unreachable();

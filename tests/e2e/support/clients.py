@@ -123,11 +123,12 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 
 
 class Containerd(Client):
-    """ctr with hosts.toml: it sends ?ns=docker.io."""
+    """ctr with hosts.toml: it sends ?ns=docker.io. mirror_path: of the mirror's address; with override in the place of /v2, else before it."""
     all_platforms = False
 
-    def __init__(self):
+    def __init__(self, mirror_path="", override=False):
         super().__init__()
+        self.mirror_path, self.override = mirror_path, override
         config = self.folder / "config.toml"
         config.write_text(CONTAINERD.format(folder=self.folder))
         self.socket = self.folder / "s"
@@ -141,8 +142,9 @@ class Containerd(Client):
     def pull(self, weir, repository, tag, image):
         hosts = self.folder / "hosts" / "docker.io"
         hosts.mkdir(parents=True, exist_ok=True)
-        (hosts / "hosts.toml").write_text(f'server = "http://127.0.0.1:1"\n[host."http://{weir.address}"]\n'
-                                          f'  capabilities = ["pull", "resolve"]\n')
+        (hosts / "hosts.toml").write_text(f'server = "http://127.0.0.1:1"\n[host."http://{weir.address}{self.mirror_path}"]\n'
+                                          f'  capabilities = ["pull", "resolve"]\n'
+                                          f'  override_path = {"true" if self.override else "false"}\n')
         name = f"docker.io/{repository}:{tag}"
         self.ctr("images", "pull", "--hosts-dir", hosts.parent, "--snapshotter", "native", name)
         listed = self.ctr("images", "ls", f"name=={name}").stdout
