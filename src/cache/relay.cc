@@ -44,7 +44,7 @@ Task<bool> pass(std::shared_ptr<Pipe> pipe, Clock* clock, Duration head_time, Ve
         while (!pipe->over()) {
             const uint64_t before = pipe->position();
             const auto answer = co_await origin->read(
-                pipe->request().digest, range, pipe,
+                pipe->request().digest, pipe->next_range(), pipe,
                 [pipe](auto handle) { pipe->started(std::move(handle)); },
                 clock->now() + head_time);
             const bool came = pipe->position() != before;

@@ -165,7 +165,6 @@ void Upstream::report_bad(size_t mirror, std::string_view repository) {
 void Upstream::forget() {
     for (const auto& site : impl_->sites) {
         site->host->forget();
-        site->parts.forget();
         site->greeted_until = TimePoint{};
     }
     impl_->hosts.forget();
