@@ -23,11 +23,12 @@ bool lacks_method(int status) {
     return status == 405 || status == 501;
 }
 
-// A "no" to a HEAD that the GET has to repeat: where a HEAD is not known, or not thought of, it is
-// answered with anything, also with 404 or a length that is none.
+// A "no" to a HEAD that the GET has to repeat: where a HEAD is not known, it is answered with an
+// odd 4xx or a length that is none. A 404 is an answer (RFC 9110 section 9.3.2): what is missing
+// costs one request.
 bool get_decides(const Asked& asked) {
-    return lacks_method(asked.status) || asked.outcome == Outcome::not_found ||
-           asked.outcome == Outcome::rejected || asked.reply.end == client::End::protocol;
+    return lacks_method(asked.status) || asked.outcome == Outcome::rejected ||
+           asked.reply.end == client::End::protocol;
 }
 
 // Collects a manifest and sums it while it comes, on the transfer thread: by the digest that was
