@@ -35,8 +35,8 @@ const char* mood_name(Mood mood) {
 }
 
 const char* what_name(What what) {
-    static constexpr const char* kNames[] = {"manifest",  "blob",  "tags",
-                                             "referrers", "token", "other"};
+    static constexpr const char* kNames[] = {"manifest", "blob", "tags", "referrers",
+                                             "token",    "ping", "other"};
     return kNames[static_cast<size_t>(what)];
 }
 
@@ -94,6 +94,7 @@ void Internet::parse(Ask& ask, const client::Call& call) const {
     if (sscanf(name.c_str(), "m%zu.r%zu.sim", &ask.mirror, &ask.registry) != 2) return;
     static const std::pair<std::string_view, What> kKinds[] = {
         {"/manifests/", What::manifest}, {"/blobs/", What::blob}, {"/referrers/", What::referrers}};
+    if (path == "/v2/") ask.what = What::ping;
     if (!path.starts_with("/v2/")) return;
     path = path.substr(4);
     for (const auto& [mark, what] : kKinds) {
@@ -198,6 +199,7 @@ Serving Internet::answer(Ask& ask, const client::Call& call) {
                                             R"(scope="repository:{}:pull")",
                                             site.closed ? ask.host : "auth.sim", ask.repository));
     } else {
+        if (ask.what == What::ping) return with_body(200, "application/json", "{}");
         const Repository* repo = nullptr;
         if (ask.registry < content_.registries.size())
             repo = content_.registries[ask.registry].find(ask.repository);

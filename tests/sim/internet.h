@@ -19,7 +19,7 @@ namespace weir::sim {
 enum class Mood { well, refuses, hangs, fails, busy, throttles, denies, rejects };
 const char* mood_name(Mood);
 
-enum class What { manifest, blob, tags, referrers, token, other };
+enum class What { manifest, blob, tags, referrers, token, ping, other };
 const char* what_name(What);
 
 // What goes wrong with one answer.
