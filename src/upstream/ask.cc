@@ -95,6 +95,7 @@ Task<Grant> Upstream::Impl::grant(std::shared_ptr<Site> site, Known known, Reque
                            "asks for a user and password, and none are configured");
     Grant grant;
     grant.authorization = Secret(basic(*credential));
+    grant.with_login = true;
     co_return grant;
 }
 
@@ -103,6 +104,7 @@ Task<Grant> Upstream::Impl::bearer_grant(std::shared_ptr<Site> site, Known known
     Grant grant;
     if (credential && credential->username.empty() && !credential->token.empty()) {
         grant.authorization = Secret("Bearer " + credential->token.reveal());
+        grant.with_login = true;
         co_return grant;
     }
     auto realm = judge_realm(known.realm, site->url, options.trusted_hosts);
@@ -121,6 +123,7 @@ Task<Grant> Upstream::Impl::bearer_grant(std::shared_ptr<Site> site, Known known
     wish.service = known.service;
     wish.scope =
         fmt::format("repository:{}:{}", request.repository, known.actions[index(request.purpose)]);
+    grant.with_login = credential.has_value();
     wish.credential = std::move(credential);
     wish.tls = site->mirror.tls;
     if (!realm->own_host) {
@@ -179,10 +182,13 @@ Task<Asked> Upstream::Impl::ask(std::shared_ptr<Site> site, Request request,
             asked.retry_after = pass.retry_after;
             co_return asked;
         }
+        const bool with_login = pass.with_login || !site->mirror.tls.client_certificate.empty();
+        *request.with_login = with_login;
         const auto answer = std::make_shared<AnswerSink>(sink);
         client::Followed followed = co_await client::follow(
             http, make_call(*site, request, pass, leash, deadline), answer, rules);
         asked = asked_of(*site, std::move(followed), *answer);
+        asked.with_login = with_login;
         if (asked.status() != 0) {
             metrics.seconds_to_head.Observe(
                 std::chrono::duration<double>(asked.reply.time_to_head).count());

@@ -5,6 +5,7 @@
 // answer means.
 #pragma once
 #include <array>
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -59,6 +60,8 @@ struct Request {
     uint64_t max_body_bytes = UINT64_MAX;
     bool bulk = false;
     bool gather = false;
+    // Set before each send: whether a login of ours goes with it.
+    std::shared_ptr<std::atomic<bool>> with_login = std::make_shared<std::atomic<bool>>(false);
 };
 
 // What came of asking one mirror once. `reply` holds the last head, also of an error.
@@ -76,8 +79,9 @@ struct Grant {
     Outcome outcome = Outcome::ok;
     std::string detail;
     std::optional<std::chrono::seconds> retry_after;
-    Secret authorization;  // empty: nothing is sent
-    std::string key;       // of the token; empty for Basic
+    Secret authorization;     // empty: nothing is sent
+    bool with_login = false;  // it is a login of ours, or was got with one
+    std::string key;          // of the token; empty for Basic
     Secret token;
     bool fresh = false;  // just made: asking for another one would not help
 };

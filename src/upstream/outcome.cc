@@ -124,6 +124,7 @@ void take(Answer& answer, const Asked& asked) {
     answer.detail = asked.detail;
     answer.retry_after = asked.retry_after;
     answer.mirror = asked.mirror;
+    answer.with_login = asked.with_login;
 }
 
 bool outranks(Outcome a, Outcome b) {

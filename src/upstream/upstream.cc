@@ -145,6 +145,12 @@ const std::string& Upstream::name() const {
 const Options& Upstream::options() const {
     return impl_->options;
 }
+bool Upstream::has_login(const std::string& repository) const {
+    return std::ranges::any_of(impl_->sites, [&](const auto& site) {
+        return !site->mirror.tls.client_certificate.empty() ||
+               (impl_->credentials && impl_->credentials(site->url.authority(), repository));
+    });
+}
 size_t Upstream::mirrors() const {
     return impl_->sites.size();
 }

@@ -48,6 +48,8 @@ struct Answer {
     std::string detail;  // for people, without secrets
     std::optional<std::chrono::seconds> retry_after;
     std::string mirror;  // host that answered
+    // It was given to a login of ours: a password, a token got with one, a client's certificate.
+    bool with_login = false;
 };
 
 struct ManifestAnswer : Answer {
@@ -73,6 +75,7 @@ enum class ListKind { tags, referrers };
 struct BlobHead {
     uint64_t first = 0;                  // offset of the first byte that follows
     std::optional<uint64_t> whole_size;  // of the blob
+    bool with_login = false;             // as in Answer
 };
 
 // Receives a blob's bytes on a transfer thread; see client::Sink.
@@ -163,6 +166,9 @@ public:
     ~Upstream();
     const std::string& name() const;
     const Options& options() const;
+
+    // A login is configured that a mirror may get for this repository, whether or not it asks.
+    bool has_login(const std::string& repository) const;
 
     // GET or HEAD <repository>/manifests/<reference>, over the mirrors in order, with retries
     // inside the deadline.
