@@ -37,7 +37,7 @@ struct Descriptor {
 struct Manifest {
     std::string media_type;  // from the document, else from what the document looks like
     bool is_index = false;
-    std::vector<Descriptor> blobs;      // config and layers; empty for an index
+    std::vector<Descriptor> blobs;  // config and layers, or an artifact's blobs; none of an index
     std::vector<Descriptor> manifests;  // children of an index
     std::vector<Descriptor> subject;    // none or one
     std::string
