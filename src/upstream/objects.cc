@@ -1,6 +1,9 @@
 // Manifests, the size of a blob, and lists: one attempt at one mirror each.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
+
 #include "base/text.h"
 #include "oci/link.h"
 #include "oci/manifest.h"
@@ -19,6 +22,16 @@ bool is_web_page(std::string_view media_type) {
 // The mirror lacks the method, not the object.
 bool lacks_method(int status) {
     return status == 405 || status == 501;
+}
+
+// A "no" to a HEAD that the GET has to repeat: where a HEAD is not known, or not thought of, it is
+// answered with anything, also with 404 or a length that is none.
+bool get_decides(const Asked& asked) {
+    const int status = asked.status();
+    if (lacks_method(status) || asked.reply.end == client::End::protocol) return true;
+    if (status < 400 || status >= 500) return false;
+    static constexpr std::array kAboutTheHost{401, 403, 407, 408, 421, 425, 429};
+    return std::ranges::find(kAboutTheHost, status) == kAboutTheHost.end();
 }
 
 ManifestAnswer manifest_of(const Asked& asked, std::string bytes, bool head) {
@@ -66,7 +79,7 @@ Task<ManifestAnswer> Upstream::Impl::manifest_at(std::shared_ptr<Site> site, std
         const Asked asked = co_await ask(site, request, nullptr, leash, deadline);
         ManifestAnswer answer = manifest_of(asked, {}, true);
         const bool whole = answer.digest && !answer.media_type.empty();
-        if (answer.outcome == Outcome::ok ? whole : !lacks_method(asked.status())) co_return answer;
+        if (answer.outcome == Outcome::ok ? whole : !get_decides(asked)) co_return answer;
         request.method = "GET";  // ECR and others leave the digest out of a HEAD's answer
     }
     const auto sink = std::make_shared<client::TextSink>();
@@ -95,7 +108,7 @@ Task<BlobHeadAnswer> Upstream::Impl::blob_head_at(std::shared_ptr<Site> site,
     // A signed CDN address may be good for GET alone, and some answers to HEAD have no length.
     const bool signed_for_get =
         !asked.same_origin && (asked.status() == 403 || asked.status() == 400);
-    if (answer.outcome != Outcome::ok && !lacks_method(asked.status()) && !signed_for_get)
+    if (answer.outcome != Outcome::ok && !get_decides(asked) && !signed_for_get)
         co_return answer;
     request.method = "GET";
     request.fields.emplace_back("Range", "bytes=0-0");

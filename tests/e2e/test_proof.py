@@ -1,4 +1,4 @@
-"""A repository serves what came through it, or what its own upstream proves to have; a tag is believed until it is refuted."""
+"""A repository serves what came through it, or what its upstream proves to have; a tag is believed until it is refuted."""
 
 import hashlib
 import json
@@ -153,7 +153,8 @@ def test_a_head_without_a_length_is_followed_by_the_get(front, weir, registry, m
 def flip(weir, digest):
     """Changes one bit of a manifest in the database of a weir that is stopped."""
     with sqlite3.connect(weir.state / "weir.db") as db:
-        key, data = next((row for row in db.execute("SELECT id, bytes FROM manifests") if "sha256:" + hashlib.sha256(row[1]).hexdigest() == digest))
+        key, data = next(row for row in db.execute("SELECT id, bytes FROM manifests")
+                         if "sha256:" + hashlib.sha256(row[1]).hexdigest() == digest)
         db.execute("UPDATE manifests SET bytes = ? WHERE id = ?", (bytes([*data[:20], data[20] ^ 1, *data[21:]]), key))
     db.close()
 
@@ -195,5 +196,5 @@ def test_a_second_signature_is_seen_within_seconds(front, weir, registry, maker)
     tag = subject.top.digest.replace(":", "-") + ".sig"
     for _ in range(2):
         signature = registry.push("lab/signed", tag, maker.single((500,)))
-        eventually(lambda want=signature: wire.ask(weir, f"/v2/docker.io/lab/signed/manifests/{tag}").digest == want.top.digest,
-                   10, say="the signature")
+        path = f"/v2/docker.io/lab/signed/manifests/{tag}"
+        eventually(lambda want=signature, path=path: wire.ask(weir, path).digest == want.top.digest, 10, say="the signature")

@@ -145,9 +145,12 @@ void World::check_ask(const Ask& ask) {
                    : "",
         ask.status, fault_name(ask.fault.kind)));
     const auto digest = oci::Digest::parse(ask.reference);
-    if (ask.what == What::blob && ask.method == "GET" && digest && !read_.contains(*digest))
+    // One byte, to decide what a HEAD that was answered with a no could not.
+    const bool decides = ask.ranged && ask.first == 0 && ask.last == 0u;
+    const bool fetches = ask.what == What::blob && ask.method == "GET" && digest && !decides;
+    if (fetches && !read_.contains(*digest))
         wrong(fmt::format("blob {} was fetched, and nobody read it", ask.reference));
-    if (ask.what == What::blob && ask.method == "GET" && digest) check_economy(ask, *digest);
+    if (fetches) check_economy(ask, *digest);
     if (ask.what != What::manifest) return;
     const std::string key = fmt::format("{} {} {}", ask.registry, ask.repository, ask.reference);
     // One for clients that ask, and one behind stale answers.
