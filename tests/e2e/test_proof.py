@@ -19,7 +19,7 @@ def two(new_front, start_weir):
         corp, evil = new_front(auth=LOGIN if login else True), new_front()
         entry = {"credentials": [{"username": "robot", "password": "word"}]} if login else {}
         config = configuration(registry_entry(corp, destination="/corp"), registry_entry(evil, destination="/evil"),
-                               weir={"hosts": {"corp.lab": "corp", "evil.lab": "evil"}, "bareUpstream": "none",
+                               weir={"hosts": {"docker.io": "corp", "*.docker.io": "corp"}, "bareUpstream": "none",
                                      "upstreams": {"corp": entry}, "freshness": {"negativeTtl": "0s"}})
         return start_weir(config), corp, evil
     return start

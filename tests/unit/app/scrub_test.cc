@@ -357,8 +357,8 @@ TEST_F(Scrub, files_without_a_row_go_when_they_are_old_enough) {
 TEST_F(Scrub, staging_rows_without_a_file_go_and_those_with_one_stay) {
     const auto gone = digest_of("gone"), kept = digest_of("kept");
     run_task([&]() -> Task<> { co_await store->stage(kept, 4, 10); });
-    engine->put_staging({gone, 3, 10, {}, clock.wall()});
-    engine->put_staging({kept, 4, 10, {}, clock.wall()});
+    engine->put_staging({gone, 3, 10, {}, {}, clock.wall()});
+    engine->put_staging({kept, 4, 10, {}, {}, clock.wall()});
     EXPECT_EQ(run().stale_stagings, 0u);  // may be in the making
     clock.advance(11min);
     const ScrubReport report = run();
