@@ -173,8 +173,9 @@ TEST_F(ManifestsTest, a_manifest_is_not_served_under_an_unlinked_repository) {
     EXPECT_EQ(asks(What::manifest, "").size(), before) << "remembered";
     content.put(0, "team/other", digest);
     wait(20s);
+    const size_t gets = internet.count(What::manifest, "GET", digest.text());
     EXPECT_TRUE(right(manifest(digest.text(), false, "local/other"), digest));
-    EXPECT_EQ(internet.count(What::manifest, "GET", digest.text()), 0u) << "a HEAD was enough";
+    EXPECT_EQ(internet.count(What::manifest, "GET", digest.text()), gets) << "a HEAD was enough";
 }
 
 TEST_F(ManifestsTest, no_answer_is_never_a_missing_manifest) {
