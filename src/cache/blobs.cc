@@ -20,26 +20,28 @@ uint64_t size_of(const Told& told, const oci::Digest& digest) {
                                                       told.upstream, digest.text()));
     return *told.size;
 }
+
 }  // namespace
 
-Blobs::Blobs(const Options& options, meta::Metadata& metadata, store::Store& store,
-             store::Space& space, Pool& pool, Clock& clock, Random& random, Scope& scope)
+Blobs::Blobs(const Options& options, const MemoryShares& shares, meta::Metadata& metadata,
+             store::Store& store, store::Space& space, Pool& pool, Clock& clock, Random& random,
+             Scope& scope)
     : options_(options),
       metadata_(metadata),
       store_(store),
       pool_(pool),
       clock_(clock),
-      index_(options.index_entries, metadata),
-      files_(options.open_files, metadata),
-      links_(options.index_entries, metadata),
-      negatives_(options.negative_entries, clock),
-      bad_origins_(options.negative_entries),
+      index_(shares.index / 4 * 3, metadata),
+      files_(options.open_files, metadata, decltype(files_)::Weigh::entries),
+      links_(shares.links / 2, metadata),
+      negatives_(shares.negative / 3, clock),
+      bad_origins_(options.bad_origin_entries),
       permits_(options.max_fetches, options.max_queued_fetches),
       context_{options, metadata, store, space, pool, clock, random, scope, permits_, bad_origins_},
       table_(context_),
       relays_(options, scope, pool, clock, table_),
       proofs_(scope),
-      asked_once_(options.index_entries) {
+      asked_once_(shares.index / 4) {
     context_.lose = [&metadata](const oci::Digest& digest, uint64_t generation) {
         metadata.remove_blob(digest, generation);
     };
@@ -57,7 +59,7 @@ void Blobs::set_tiers(Tiers tiers) {
     if (const uint64_t bound = tiers_.admit_min_bytes; bound > 0)
         context_.admits = [this, bound](const oci::Digest& digest, uint64_t size) {
             if (size < bound || asked_once_.get(digest)) return true;
-            asked_once_.put(digest, true);
+            asked_once_.put(digest, true, entry_bytes(digest));
             return false;
         };
 }
@@ -159,7 +161,8 @@ Task<Blobs::Known> Blobs::look_up(TargetPtr target, oci::Digest digest) {
     if (found.blob && found.blob->on_disk) {
         known.stored = StoredBlob{found.blob->size, found.blob->generation,
                                   std::make_shared<const std::string>(found.blob->upstream), as_of};
-        index_.put(digest, *known.stored, as_of);
+        constexpr uint64_t kNameBytes = 96;  // of its upstream
+        index_.put(digest, *known.stored, as_of, kNameBytes);
     } else if (!found.linked) {
         known.stored.reset();
     }
@@ -344,10 +347,12 @@ Task<BlobView> Blobs::fetch(TargetPtr target, oci::Digest digest, std::vector<Wa
     bool apart = false, missing = false;
     std::shared_ptr<Fetch> fetch;
     std::exception_ptr failed;
+    std::optional<Fetch::Interest> interest;
     try {
         const auto joined =
             table_.join_or_start(digest, wanted, origins, {login_scope(*target), known.anew});
         fetch = joined.fetch;
+        if (fetch) interest.emplace(fetch);
         view.from = joined.fresh ? From::miss : From::joined;
         if (joined.fresh && known.in_durable_tier && known.linked) view.from = From::hit_s3;
         if (fetch) view.size = co_await fetch->head(deadline);

@@ -10,6 +10,7 @@
 #include "cache/fetch_table.h"
 #include "cache/gate.h"
 #include "cache/lookup.h"
+#include "cache/memory.h"
 #include "cache/relay.h"
 #include "meta/upkeep.h"
 #include "store/remote.h"
@@ -19,8 +20,8 @@ namespace weir::cache {
 // Any loop.
 class Blobs {
 public:
-    Blobs(const Options&, meta::Metadata&, store::Store&, store::Space&, Pool&, Clock&, Random&,
-          Scope&);
+    Blobs(const Options&, const MemoryShares&, meta::Metadata&, store::Store&, store::Space&, Pool&,
+          Clock&, Random&, Scope&);
 
     std::optional<BlobView> blob_now(const TargetPtr&, const oci::Digest&);
     Task<BlobView> blob(TargetPtr, oci::Digest, std::vector<WantedRange> wanted, bool head);
@@ -57,8 +58,11 @@ public:
     Task<> stop();
     FetchTable& fetches() { return table_; }
     Relays& relays() { return relays_; }
-    Semaphore& permits() { return permits_; }
+    FairSemaphore& permits() { return permits_; }
     Touches& touches() { return touches_; }
+    uint64_t index_bytes() const { return index_.weight() + asked_once_.weight(); }
+    uint64_t link_bytes() const { return links_.weight(); }
+    uint64_t negative_bytes() const { return negatives_.weight(); }
 
 private:
     struct Known {
@@ -109,7 +113,7 @@ private:
     Negatives negatives_;
     Touches touches_;
     Lru<std::string, TimePoint> bad_origins_;
-    Semaphore permits_;
+    FairSemaphore permits_;
     FetchContext context_;
     FetchTable table_;
     Relays relays_;

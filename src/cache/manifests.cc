@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "cache/past_disk.h"
 #include "crypto/hasher.h"
+#include "oci/media_type.h"
 
 namespace weir::cache {
 namespace {
@@ -15,32 +16,51 @@ using namespace std::chrono_literals;
 constexpr Duration kFirstWait = 300ms;
 // With a shorter TTL a tag counts as asked for often as long as it is asked for this often.
 constexpr Duration kOften = 1s;
+// Of a manifest in memory, beside its bytes.
 constexpr uint64_t kManifestOverheadBytes = 512;
+// What a known tag points to: what a HEAD told of it, its upstream's name, a manifest's block.
+constexpr uint64_t kTagBytes = 2 * sizeof(Manifest) + 512;
+constexpr size_t kLargeAtOnce = 1;
+constexpr size_t kLargeWaiting = 1024;
 
 std::string_view sum_text(const oci::Digest& digest) {
     return as_text(digest.sum());
 }
 
+// What was stored before weir looked at types is given as bytes.
+std::string served_type(std::string_view type) {
+    return std::string(oci::may_be_manifest_type(type) ? type : oci::kOctetStream);
+}
+
+bool is_usable(const Candidate& candidate) {
+    return candidate.upstream->usable(0, candidate.repository, upstream::Purpose::manifest);
+}
+
 }  // namespace
 
-Manifests::Manifests(const Options& options, meta::Metadata& metadata, Pool& pool, Clock& clock,
-                     Scope& scope, Blobs& blobs)
+Manifests::Manifests(const Options& options, const MemoryShares& shares, meta::Metadata& metadata,
+                     Pool& pool, Clock& clock, Scope& scope, Blobs& blobs, Answers& answers)
     : options_(options),
       metadata_(metadata),
       pool_(pool),
       clock_(clock),
       blobs_(blobs),
-      memory_(options.manifest_memory_bytes, metadata),
-      tags_(options.index_entries, metadata),
-      links_(options.index_entries, metadata),
-      negatives_(options.negative_entries, clock),
-      flights_(scope) {
+      answers_(answers),
+      large_(kLargeAtOnce, kLargeWaiting),
+      memory_(shares.manifests, metadata),
+      open_(shares.tags / 4, metadata),
+      tags_(shares.tags / 4 * 3, metadata),
+      links_(shares.links / 2, metadata),
+      negatives_(shares.negative / 3, clock),
+      flights_(scope),
+      loads_(scope) {
     blobs.set_missing(
         [this](TargetPtr target, oci::Digest digest) { return refute(std::move(target), digest); });
 }
 
 void Manifests::forget_removed() {
     memory_.drop_stale();
+    open_.drop_stale();
     tags_.drop_stale();
     links_.drop_stale();
 }
@@ -49,6 +69,8 @@ void Manifests::forget_removed() {
 
 void Manifests::remember(const ManifestPtr& manifest, uint64_t as_of) {
     memory_.put(manifest->digest, manifest, as_of, manifest->size + kManifestOverheadBytes);
+    // A weak hold keeps the object's own block, not its bytes.
+    open_.put(manifest->digest, manifest, as_of, sizeof(Manifest));
 }
 
 void Manifests::remember_link(const Target& target, const oci::Digest& digest, uint64_t as_of) {
@@ -57,14 +79,14 @@ void Manifests::remember_link(const Target& target, const oci::Digest& digest, u
 
 void Manifests::remember_tag(const Target& target, const std::string& tag, KnownTag known) {
     const uint64_t as_of = known.as_of;
-    tags_.put(std::string(pair_key(target.repository, tag)), std::move(known), as_of);
+    tags_.put(std::string(pair_key(target.repository, tag)), std::move(known), as_of, kTagBytes);
 }
 
 void Manifests::remember_still(const Target& target, const std::string& tag, KnownTag known) {
     const auto digest = known.digest;
     const TimePoint confirmed = known.confirmed;
     const uint64_t as_of = known.as_of;
-    tags_.put_if(std::string(pair_key(target.repository, tag)), std::move(known), as_of,
+    tags_.put_if(std::string(pair_key(target.repository, tag)), std::move(known), as_of, kTagBytes,
                  [&](const KnownTag& now) {
                      return now.digest == digest && now.confirmed == confirmed && !now.refuted;
                  });
@@ -85,13 +107,14 @@ std::optional<ManifestView> Manifests::manifest_now(const TargetPtr& target,
                                                     std::string_view reference) {
     if (reference.find(':') == std::string_view::npos) {
         auto known = tags_.get(pair_key(target->repository, reference));
-        if (!known || !known->manifest || known->refuted) return std::nullopt;
+        if (!known || known->refuted) return std::nullopt;
+        auto manifest = known->manifest.lock();
+        if (!manifest) return std::nullopt;
         const Duration ttl = target->freshness->ttl_of(reference);
         const TimePoint now = clock_.now();
         if (now - known->confirmed > ttl) return std::nullopt;
         known->asked->store(now.time_since_epoch().count(), std::memory_order_relaxed);
         blobs_.touches().add(known->digest, clock_.wall());
-        auto manifest = known->manifest;
         return view(*known, std::move(manifest), From::hit_memory, ttl);
     }
     const auto digest = oci::Digest::parse(reference);
@@ -108,37 +131,46 @@ std::optional<ManifestView> Manifests::manifest_now(const TargetPtr& target,
 
 // ---- look-ups that may ask the database
 
-Manifests::ManifestPtr Manifests::make(const meta::ManifestRow& row) {
-    auto manifest = std::make_shared<Manifest>();
-    manifest->digest = row.digest;
-    manifest->digest_text = row.digest.text();
-    manifest->media_type = row.media_type;
-    manifest->size = row.bytes.size();
-    manifest->bytes = std::make_shared<const std::string>(row.bytes);
-    manifest->private_of = row.private_of;
+Manifest Manifests::make(meta::ManifestRow row) {
+    Manifest manifest;
+    manifest.digest = row.digest;
+    manifest.digest_text = row.digest.text();
+    manifest.media_type = served_type(row.media_type);
+    manifest.size = row.bytes.size();
+    manifest.bytes = std::make_shared<const std::string>(std::move(row.bytes));
+    manifest.private_of = std::move(row.private_of);
     return manifest;
 }
 
 Task<Manifests::ManifestPtr> Manifests::find_stored(oci::Digest digest,
                                                     std::exception_ptr* unread) {
     if (auto manifest = memory_.get(digest)) co_return *manifest;
+    if (auto open = open_.get(digest))
+        if (auto manifest = open->lock()) co_return manifest;
+    auto loaded = co_await loads_.run(digest, [this, digest] { return load(digest); }, kNever);
+    if (loaded.unread && unread) *unread = loaded.unread;
+    co_return std::move(loaded.manifest);
+}
+
+// One for all who ask: each large one is read once, and there once.
+Task<Manifests::Loaded> Manifests::load(oci::Digest digest) {
+    Loaded loaded;
     const uint64_t as_of = metadata_.removals();
-    auto row = co_await ask_disk(
+    loaded.manifest = co_await ask_disk(
         pool_,
-        [this, digest] {
-            auto found = metadata_.find_manifest(digest);
-            if (!found || crypto::digest_of(digest.algorithm(), found->bytes) == digest)
-                return found;
+        [this, digest]() -> ManifestPtr {
+            auto row = metadata_.find_manifest(digest);
+            if (!row) return nullptr;
+            if (crypto::digest_of(digest.algorithm(), row->bytes) == digest)
+                return answers_.hold(make(std::move(*row)));
             // It is fetched again; `weir scrub` looks for all of its like.
             log::error("cache", "the database holds other bytes than those of manifest {}",
                        digest.text());
-            return std::optional<meta::ManifestRow>();
+            return nullptr;
         },
-        std::optional<meta::ManifestRow>(), unread);
-    if (!row) co_return nullptr;
-    auto manifest = make(*row);
-    remember(manifest, as_of);
-    co_return manifest;
+        ManifestPtr(), &loaded.unread);
+    if (loaded.manifest) remember(loaded.manifest, as_of);
+    co_return loaded;
 }
 
 Task<bool> Manifests::is_linked(TargetPtr target, oci::Digest digest, std::exception_ptr* unread) {
@@ -283,30 +315,35 @@ std::optional<Duration> Manifests::patience(const Target& target, std::string_vi
                                             const KnownTag& known, TimePoint asked_before) const {
     if (target.candidates.empty()) return std::nullopt;
     const TimePoint now = clock_.now();
-    if (known.refuted && (!known.manifest || now >= known.next_check)) return options_.miss_timeout;
+    if (known.refuted && (known.manifest.expired() || now >= known.next_check))
+        return options_.miss_timeout;
     const Duration ttl = target.freshness->ttl_of(tag), most = target.freshness->max_stale;
     const Duration age = now - known.confirmed;
     if (age <= ttl || now < known.next_check) return std::nullopt;
     const Duration idle = now - std::max(asked_before, known.confirmed);
     const bool first = ttl <= Duration{} || idle > std::max(ttl, kOften) ||
                        (most > Duration{} && age > most) || oci::is_signature_tag(tag);
-    return first && target.candidates.front().upstream->usable(0) ? kFirstWait : Duration{};
+    return first && is_usable(target.candidates.front()) ? kFirstWait : Duration{};
 }
 
 Task<ManifestView> Manifests::known_tag(TargetPtr target, std::string tag, KnownTag known,
                                         bool head, std::exception_ptr* unread) {
     const TimePoint asked_before{
         Duration(known.asked->exchange(clock_.now().time_since_epoch().count()))};
-    const bool in_memory = known.manifest != nullptr;
+    ManifestPtr manifest = known.manifest.lock();
+    const bool in_memory = manifest != nullptr;
     if (!in_memory) {
-        known.manifest = co_await find_linked(target, known.digest, unread);
-        if (known.manifest) remember_still(*target, tag, known);
+        manifest = co_await find_linked(target, known.digest, unread);
+        known.manifest = manifest;
+        if (manifest) remember_still(*target, tag, known);
     }
-    const ManifestPtr& answer = known.manifest || !head ? known.manifest : known.told;
+    const ManifestPtr answer = manifest || !head ? manifest : known.told;
     if (!answer) co_return co_await known_by_name(target, tag, std::move(known), head);
     if (const auto wait = patience(*target, tag, known, asked_before)) {
         const std::string key = flight_key("check", *target, tag);
-        auto work = [this, target, tag, known] { return revalidate(target, tag, known); };
+        auto work = [this, target, tag, known, kept = manifest != nullptr] {
+            return revalidate(target, tag, known, kept);
+        };
         if (*wait == Duration{}) {
             flights_.start_behind(key, work);
         } else {
@@ -315,7 +352,7 @@ Task<ManifestView> Manifests::known_tag(TargetPtr target, std::string tag, Known
                 if (checked.manifest && (head || checked.manifest->bytes)) co_return checked;
             } catch (const Failure&) {
                 // What is refuted is no answer while its bytes are not here either.
-                if (known.refuted && !known.manifest) throw;
+                if (known.refuted && !manifest) throw;
                 // The stale answer below is the answer; while the HEAD goes on, nobody else waits.
                 known.next_check = clock_.now() + kAskAgain;
                 remember_still(*target, tag, known);
@@ -323,7 +360,7 @@ Task<ManifestView> Manifests::known_tag(TargetPtr target, std::string tag, Known
         }
     }
     blobs_.touches().add(known.digest, clock_.wall());
-    const From from = in_memory || !known.manifest ? From::hit_memory : From::hit_disk;
+    const From from = in_memory || !manifest ? From::hit_memory : From::hit_disk;
     co_return view(known, answer, from, target->freshness->ttl_of(tag));
 }
 

@@ -15,19 +15,25 @@
 #include <string>
 
 #include "async/semaphore.h"
+#include "cache/answers.h"
 #include "cache/blobs.h"
 #include "cache/lookup.h"
+#include "cache/memory.h"
 
 namespace weir::cache {
 
 // Any loop.
 class Manifests {
 public:
-    Manifests(const Options&, meta::Metadata&, Pool&, Clock&, Scope&, Blobs&);
+    Manifests(const Options&, const MemoryShares&, meta::Metadata&, Pool&, Clock&, Scope&, Blobs&,
+              Answers&);
 
     std::optional<ManifestView> manifest_now(const TargetPtr&, std::string_view reference);
     Task<ManifestView> manifest(TargetPtr, oci::Reference, bool head);
     uint64_t memory_bytes() const { return memory_.weight(); }
+    uint64_t tag_bytes() const { return tags_.weight() + open_.weight(); }
+    uint64_t link_bytes() const { return links_.weight(); }
+    uint64_t negative_bytes() const { return negatives_.weight(); }
     // Lets go of what counts no more since something was removed. Not on a loop.
     void forget_removed();
 
@@ -42,6 +48,11 @@ private:
     Task<std::optional<KnownTag>> find_tag(TargetPtr, std::string tag, std::exception_ptr* unread);
     // Whatever repository it came through; verified when it comes from the database.
     Task<ManifestPtr> find_stored(oci::Digest, std::exception_ptr* unread);
+    struct Loaded {
+        ManifestPtr manifest;  // null: it is not stored
+        std::exception_ptr unread;
+    };
+    Task<Loaded> load(oci::Digest);
     Task<bool> is_linked(TargetPtr, oci::Digest, std::exception_ptr* unread);
     Task<bool> is_named(TargetPtr, oci::Digest);
     // What the repository may serve; null otherwise.
@@ -61,7 +72,8 @@ private:
     // Upstream work; each is the body of a flight.
     Task<ManifestView> download(TargetPtr, oci::Reference);
     Task<ManifestView> ask_head(TargetPtr, oci::Reference);
-    Task<ManifestView> revalidate(TargetPtr, std::string tag, KnownTag known);
+    // `kept`: the bytes of what is known are here.
+    Task<ManifestView> revalidate(TargetPtr, std::string tag, KnownTag known, bool kept);
     Task<ManifestPtr> keep(TargetPtr, oci::Reference, upstream::ManifestAnswer,
                            std::shared_ptr<const std::string> upstream);
     // `told`: by the HEAD that confirms it. `served`: what is here of it for this repository.
@@ -74,7 +86,7 @@ private:
     void remember(const ManifestPtr&, uint64_t as_of);
     void remember_link(const Target&, const oci::Digest&, uint64_t as_of);
     Task<> remember_missing(TargetPtr, oci::Reference);
-    static ManifestPtr make(const meta::ManifestRow&);
+    static Manifest make(meta::ManifestRow);
     static std::string flight_key(const char* verb, const Target&, std::string_view reference);
     ManifestView stored_view(const TargetPtr&, ManifestPtr, bool in_memory);
     ManifestView view(const KnownTag&, ManifestPtr, From, Duration ttl) const;
@@ -89,11 +101,16 @@ private:
     Pool& pool_;
     Clock& clock_;
     Blobs& blobs_;
+    Answers& answers_;
+    Semaphore large_;  // of large ones so many are read into a tree at once
     Believed<oci::Digest, ManifestPtr, oci::DigestHash> memory_;
+    // What is in no memory but still being read by somebody: too large for it, or pushed out.
+    Believed<oci::Digest, std::weak_ptr<const Manifest>, oci::DigestHash> open_;
     Believed<std::string, KnownTag> tags_;
     Believed<std::string, bool> links_;
     Negatives negatives_;
     Flight<std::string, ManifestView> flights_;
+    Flight<oci::Digest, Loaded> loads_;
 };
 
 }  // namespace weir::cache

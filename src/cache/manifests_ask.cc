@@ -6,16 +6,14 @@
 #include "cache/past_disk.h"
 #include "crypto/hasher.h"
 #include "oci/manifest.h"
+#include "oci/media_type.h"
 
 namespace weir::cache {
 namespace {
 
 using upstream::Outcome;
-
-bool is_manifest_type(std::string_view type) {
-    return type == oci::kOciManifest || type == oci::kOciIndex || type == oci::kDockerManifest ||
-           type == oci::kDockerList || type == oci::kOciArtifact;
-}
+// What the tree of a larger one may take makes it wait for its turn.
+constexpr size_t kLargeManifestBytes = 256 * 1024;
 
 // 0: it did not tell, and no manifest is empty.
 uint64_t told_size(const upstream::ManifestAnswer& answer) {
@@ -28,7 +26,7 @@ bool tells_all(const oci::Reference& reference, const upstream::ManifestAnswer& 
     const bool another = reference.is_digest() && answer.digest &&
                          answer.digest->algorithm() == reference.digest().algorithm() &&
                          *answer.digest != reference.digest();
-    return !another && told_size(answer) > 0 && is_manifest_type(answer.media_type);
+    return !another && told_size(answer) > 0 && oci::known_manifest_type(answer.media_type);
 }
 
 // What a HEAD tells: all but the bytes.
@@ -50,11 +48,12 @@ struct Checked {
     meta::ManifestRow row;
     std::vector<oci::Digest> references;
     bool kept = true;
+    std::shared_ptr<const Manifest> manifest;  // takes the row's bytes, in the end
 };
 
 // Whether the bytes are what the reference names, and what they refer to. On the pool: hashing and
 // parsing.
-Checked check_manifest(const oci::Reference& reference, const upstream::ManifestAnswer& answer) {
+Checked check_manifest(const oci::Reference& reference, upstream::ManifestAnswer& answer) {
     auto algorithm = oci::Digest::Algorithm::sha256;
     if (answer.digest) algorithm = answer.digest->algorithm();
     if (reference.is_digest()) algorithm = reference.digest().algorithm();
@@ -72,8 +71,8 @@ Checked check_manifest(const oci::Reference& reference, const upstream::Manifest
         throw Failure(Kind::upstream_bad, fmt::format("{} sent a manifest that can't be served: {}",
                                                       answer.mirror, parsed.error()));
     checked.row.media_type =
-        is_manifest_type(answer.media_type) ? answer.media_type : parsed->media_type;
-    checked.row.bytes = answer.bytes;
+        oci::known_manifest_type(answer.media_type) ? answer.media_type : parsed->media_type;
+    checked.row.bytes = std::move(answer.bytes);
     for (const auto& blob : parsed->blobs) checked.references.push_back(blob.digest);
     for (const auto& child : parsed->manifests) checked.references.push_back(child.digest);
     return checked;
@@ -114,22 +113,23 @@ Task<ManifestView> Manifests::download(TargetPtr target, oci::Reference referenc
     Verdict verdict;
     const TimePoint until = clock_.now() + options_.miss_timeout * 9 / 10;
     for (const Candidate& candidate : target->candidates) {
-        auto answer =
-            co_await candidate.upstream->manifest(candidate.repository, reference, false, until);
+        auto answer = co_await candidate.upstream->manifest(candidate.repository, reference, false,
+                                                            until, target->accept);
+        upstream::Answer said = answer;  // without the bytes
         if (answer.outcome == Outcome::ok) {
             try {
                 ManifestView view;
                 view.upstream = std::make_shared<const std::string>(candidate.upstream->name());
-                view.manifest = co_await keep(target, reference, answer, view.upstream);
+                view.manifest = co_await keep(target, reference, std::move(answer), view.upstream);
                 view.from = From::miss;
                 co_return view;
             } catch (const Failure& failure) {
                 if (failure.kind() != Kind::upstream_bad) throw;
-                answer.outcome = Outcome::failed;
-                answer.detail = failure.what();
+                said.outcome = Outcome::failed;
+                said.detail = failure.what();
             }
         }
-        verdict.add(answer);
+        verdict.add(said);
     }
     if (verdict.all_not_found()) co_await remember_missing(target, reference);
     throw verdict.failure(Kind::manifest_unknown, fmt::format("manifest {}", reference.text()));
@@ -139,8 +139,8 @@ Task<ManifestView> Manifests::ask_head(TargetPtr target, oci::Reference referenc
     Verdict verdict;
     const TimePoint until = clock_.now() + options_.miss_timeout * 9 / 10;
     for (const Candidate& candidate : target->candidates) {
-        auto answer =
-            co_await candidate.upstream->manifest(candidate.repository, reference, true, until);
+        auto answer = co_await candidate.upstream->manifest(candidate.repository, reference, true,
+                                                            until, target->accept);
         if (answer.outcome != Outcome::ok) {
             verdict.add(answer);
             continue;
@@ -149,7 +149,7 @@ Task<ManifestView> Manifests::ask_head(TargetPtr target, oci::Reference referenc
         view.from = From::miss;
         view.upstream = std::make_shared<const std::string>(candidate.upstream->name());
         if (!answer.bytes.empty()) {
-            view.manifest = co_await keep(target, reference, answer, view.upstream);
+            view.manifest = co_await keep(target, reference, std::move(answer), view.upstream);
             co_return view;
         }
         if (!tells_all(reference, answer)) co_return co_await download(target, reference);
@@ -172,6 +172,8 @@ Task<Manifests::ManifestPtr> Manifests::keep(TargetPtr target, oci::Reference re
     const WallTime wall = clock_.wall();
     const std::string tag = reference.is_digest() ? "" : reference.tag();
     const uint64_t as_of = metadata_.removals();
+    Semaphore::Permit turn;
+    if (answer.bytes.size() > kLargeManifestBytes) turn = co_await large_.acquire(deadline());
     auto checked = co_await pool_.run([this, target, reference, &answer, upstream, wall, tag] {
         Checked c = check_manifest(reference, answer);
         c.row.created = c.row.accessed = wall;
@@ -185,9 +187,10 @@ Task<Manifests::ManifestPtr> Manifests::keep(TargetPtr target, oci::Reference re
                       failure.what());
             c.kept = false;
         }
+        c.manifest = answers_.hold(make(std::move(c.row)));
         return c;
     });
-    auto manifest = make(checked.row);
+    const ManifestPtr manifest = std::move(checked.manifest);
     // Memory never says more than the database.
     if (!checked.kept) co_return manifest;
     remember(manifest, as_of);
@@ -221,25 +224,26 @@ Task<> Manifests::confirm(TargetPtr target, std::string tag, ManifestPtr told, M
     known.digest = told->digest;
     known.confirmed = known.next_check = clock_.now();
     known.upstream = std::move(upstream);
-    known.manifest = std::move(served);
+    known.manifest = served;
     known.told = std::move(told);
     remember_tag(*target, tag, std::move(known));
 }
 
 // The one HEAD behind stale answers.
-Task<ManifestView> Manifests::revalidate(TargetPtr target, std::string tag, KnownTag known) {
+Task<ManifestView> Manifests::revalidate(TargetPtr target, std::string tag, KnownTag known,
+                                         bool kept) {
     const oci::Reference reference(tag);
     Verdict verdict;
     const TimePoint until = clock_.now() + options_.miss_timeout;
     for (const Candidate& candidate : target->candidates) {
-        auto answer =
-            co_await candidate.upstream->manifest(candidate.repository, reference, true, until);
+        auto answer = co_await candidate.upstream->manifest(candidate.repository, reference, true,
+                                                            until, target->accept);
         auto upstream = std::make_shared<const std::string>(candidate.upstream->name());
         if (answer.outcome == Outcome::ok) {
             ManifestView view;
             view.upstream = upstream;
             if (!answer.bytes.empty()) {
-                view.manifest = co_await keep(target, reference, answer, upstream);
+                view.manifest = co_await keep(target, reference, std::move(answer), upstream);
                 co_return view;
             }
             if (!tells_all(reference, answer)) co_return co_await download(target, reference);
@@ -247,7 +251,7 @@ Task<ManifestView> Manifests::revalidate(TargetPtr target, std::string tag, Know
             auto served = co_await find_told(target, *told, *upstream, nullptr);
             // A tag that was only resolved before stays a name for a digest: bytes are for those
             // who ask for them.
-            if (!served && known.manifest) co_return co_await download(target, reference);
+            if (!served && kept) co_return co_await download(target, reference);
             co_await confirm(target, tag, told, served, upstream);
             view.manifest = served ? served : told;
             co_return view;

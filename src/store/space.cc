@@ -15,6 +15,7 @@ struct Space::State {
     std::mutex mutex;
     Limits limits;
     uint64_t used = 0;
+    uint64_t metadata = 0;  // beside what is used
     uint64_t reserved = 0;
     std::function<DiskSpace()> file_system;
     Clock* clock = nullptr;
@@ -51,7 +52,7 @@ std::optional<Space::Reservation> Space::reserve(uint64_t bytes) {
     std::lock_guard lock(s.mutex);
     // Each difference is checked before it is taken: the numbers come from configuration and from
     // upstream's headers.
-    const uint64_t taken = s.used + s.reserved;
+    const uint64_t taken = s.used + s.metadata + s.reserved;
     if (taken > s.limits.max_bytes || bytes > s.limits.max_bytes - taken) return std::nullopt;
     // What is reserved may or may not have been allocated on the disk already; it is counted as if
     // not.
@@ -73,6 +74,11 @@ void Space::add(uint64_t bytes) {
     state_->kept_since_probe += bytes;
 }
 
+void Space::set_metadata(uint64_t bytes) {
+    std::lock_guard lock(state_->mutex);
+    state_->metadata = bytes;
+}
+
 void Space::set_limits(Limits limits) {
     std::lock_guard lock(state_->mutex);
     state_->limits = limits;
@@ -80,7 +86,7 @@ void Space::set_limits(Limits limits) {
 
 uint64_t Space::used() const {
     std::lock_guard lock(state_->mutex);
-    return state_->used;
+    return state_->used + state_->metadata;
 }
 
 uint64_t Space::reserved() const {

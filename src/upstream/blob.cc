@@ -158,19 +158,25 @@ TransferEnd end_of(client::End end, const BlobAdapter& adapter, const client::Le
     }
 }
 
-BlobAnswer answer_of(const Asked& asked, const BlobAdapter& adapter, const client::Leash& leash) {
+BlobAnswer answer_of(const Asked& asked, const BlobAdapter& adapter, bool asked_for_part,
+                     const client::Leash& leash) {
     BlobAnswer answer;
     take(answer, asked);
     answer.bytes = adapter.bytes();
-    if (asked.status() == 416) {
+    if (asked.status == 416) {
         const auto given = ContentRange::parse(asked.reply.head.fields.get("Content-Range"));
         if (given && !given->satisfied) answer.beyond = given->whole;
-        if (answer.beyond) answer.outcome = Outcome::ok;
+        // Without a size it speaks of the range, not of the blob.
+        if (answer.beyond) {
+            answer.outcome = Outcome::ok;
+        } else if (asked_for_part) {
+            answer.outcome = Outcome::failed;
+        }
         return answer;
     }
     if (!adapter.wrong().empty()) {
         answer.outcome = Outcome::failed;
-        answer.detail = fmt::format("{}: {}", asked.mirror, adapter.wrong());
+        answer.detail = fmt::format("{}: {}", asked.host, adapter.wrong());
         if (adapter.accepted()) answer.end = TransferEnd::cut;
     } else if (adapter.accepted()) {
         answer.outcome = Outcome::ok;
@@ -186,16 +192,16 @@ BlobAnswer answer_of(const Asked& asked, const BlobAdapter& adapter, const clien
     return answer;
 }
 
-Breaker::Sign sign_of_blob(const BlobAnswer& answer, int status, const client::Leash& leash) {
-    // A range that can't be satisfied is nothing that is wrong with the mirror.
-    if (status == 416) return Breaker::Sign::good;
-    if (answer.outcome != Outcome::ok) return sign_of(answer.outcome);
-    if (answer.end == TransferEnd::stopped)
-        return leash.cancelled() ? Breaker::Sign::none : Breaker::Sign::good;
+Sign sign_of_blob(const BlobAnswer& answer, const client::Leash& leash) {
+    // A range that can't be satisfied is nothing that is wrong with the mirror, and neither is what
+    // the host does that it sent us to.
+    if (answer.status == 416 || answer.elsewhere) return Sign::good;
+    if (answer.outcome != Outcome::ok) return sign_of(answer.outcome, answer.status);
+    if (answer.end == TransferEnd::stopped) return leash.cancelled() ? Sign::none : Sign::good;
     // It answers, and what is left can be asked for: a large blob that is cut again and again must
     // not keep the mirror's other blobs away.
-    if (answer.end == TransferEnd::cut && answer.bytes > 0) return Breaker::Sign::none;
-    return answer.end == TransferEnd::complete ? Breaker::Sign::good : Breaker::Sign::bad;
+    if (answer.end == TransferEnd::cut && answer.bytes > 0) return Sign::none;
+    return answer.end == TransferEnd::complete ? Sign::good : Sign::bad;
 }
 
 }  // namespace
@@ -223,37 +229,40 @@ Task<BlobAnswer> Upstream::Impl::blob(
         request.fields.emplace_back("Range", fmt::format("bytes={}-{}", range.first, *range.last));
     else if (range.first > 0)
         request.fields.emplace_back("Range", fmt::format("bytes={}-", range.first));
+    const bool has_range = !request.fields.empty();
     request.repository = std::move(repository);
     request.purpose = Purpose::blob;
     request.bulk = true;
     request.gather = gather;
     if (started) started(leash);
 
-    const auto permit = co_await place(head_deadline);
-    if (!permit) {
+    const Place place = co_await this->place(Purpose::blob, head_deadline);
+    if (!place.permit.holds()) {
         answer.outcome = Outcome::throttled;
-        answer.detail = "too many requests to this upstream at once (max_concurrent)";
+        answer.detail = place.refusal;
         co_return answer;
     }
-    Breaker::Ticket ticket;
-    if (auto refusal = site->breaker.enter(Purpose::blob, clock.now(), ticket)) {
+    const Subject subject{Purpose::blob, request.repository};
+    Health::Ticket ticket;
+    if (auto refusal =
+            site->host->health.enter(Purpose::blob, subject.repository, clock.now(), ticket)) {
         answer.outcome = refusal->outcome;
         answer.detail = fmt::format("{}: {}", answer.mirror, refusal->detail);
         if (refusal->outcome == Outcome::throttled) answer.retry_after = refusal->retry_after;
         co_return answer;
     }
     count_open();
-    Breaker::Sign sign = Breaker::Sign::none;
+    Sign sign = Sign::none;
     try {
         const Curfew curfew(leash, head_deadline, [adapter] { return !adapter->head_seen(); });
         const Asked asked = co_await ask(site, std::move(request), adapter, leash, head_deadline);
-        answer = answer_of(asked, *adapter, *leash);
-        sign = sign_of_blob(answer, asked.status(), *leash);
+        answer = answer_of(asked, *adapter, has_range, *leash);
+        sign = sign_of_blob(answer, *leash);
     } catch (const Failure& failure) {  // a limit of weir, not of the mirror
         answer.outcome = Outcome::throttled;
         answer.detail = failure.what();
     }
-    settle(*site, Purpose::blob, ticket, sign, answer);
+    settle(*site, subject, ticket, sign, answer);
     co_return answer;
 }
 

@@ -70,7 +70,7 @@ void Machine::boot() {
         upstream::Credentials login;
         if (options_.logins.contains(registry))
             login = [](std::string_view, std::string_view) {
-                return std::optional(upstream::Credential{"me", Secret("secret"), {}});
+                return upstream::Credential{"robot", Secret("password"), {}};
             };
         upstreams_.push_back(
             std::make_shared<upstream::Upstream>(of, http_, clock, random_, std::move(login)));
