@@ -60,6 +60,7 @@ struct Manifest {
     std::shared_ptr<const std::string>
         bytes;  // null in the answer to a HEAD that was only asked upstream
     uint64_t size = 0;
+    std::string private_of;  // meta/metadata.h
 };
 
 struct ManifestView {

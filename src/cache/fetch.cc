@@ -31,9 +31,11 @@ void Fetch::Wakes::act() const {
     fire_all(firings);
 }
 
-Fetch::Fetch(FetchContext& context, oci::Digest digest, std::shared_ptr<Fetch> predecessor)
+Fetch::Fetch(FetchContext& context, oci::Digest digest, std::shared_ptr<Fetch> predecessor,
+             FetchTerms terms)
     : context_(context),
       digest_(digest),
+      terms_(std::move(terms)),
       predecessor_(std::move(predecessor)),
       hasher_(digest.algorithm()),
       progress_(context.clock.now()) {}
@@ -157,7 +159,31 @@ std::optional<uint64_t> Fetch::size() const {
 
 bool Fetch::proven(const std::string& repository) const {
     std::lock_guard lock(mutex_);
-    return proven_.contains(repository);
+    return proven_locked(repository);
+}
+
+bool Fetch::proven_locked(const std::string& repository) const {
+    const auto at = proven_.find(repository);
+    return at != proven_.end() && (private_of_.empty() || private_of_ == at->second);
+}
+
+std::vector<std::string> Fetch::proven_now_locked() const {
+    std::vector<std::string> repositories;
+    for (const auto& [repository, upstream] : proven_)
+        if (proven_locked(repository)) repositories.push_back(repository);
+    return repositories;
+}
+
+void Fetch::prove_locked(const Origin& origin, const upstream::BlobHead& head) {
+    if (head.with_login && private_of_ != origin.upstream_name())
+        // Of two it is nobody's: their logins are no more than a name together.
+        private_of_ = private_of_.empty() ? origin.upstream_name() : terms_.scope;
+    if (head.whole_size) proven_[origin.proves()] = origin.upstream_name();
+}
+
+std::string Fetch::private_of() const {
+    std::lock_guard lock(mutex_);
+    return private_of_;
 }
 
 bool Fetch::whole() const {

@@ -11,6 +11,7 @@
 // written was promised by the Space first.
 #pragma once
 #include <exception>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -68,6 +69,14 @@ struct FetchContext {
 // What becomes of what an earlier fetch left: all of it goes, or what its row doesn't count.
 enum class LeftOver { dropped, cut };
 
+// Whose bytes a Fetch takes (cache/gate.h).
+struct FetchTerms {
+    std::string scope;  // login_scope()
+    // What is stored, or under way from elsewhere, is not taken: the repository has no claim to it,
+    // and these origins have to give all of it.
+    bool anew = false;
+};
+
 // A reader that may go while it waits. Own loop only; outlives the wait.
 struct Departure {
     bool gone = false;
@@ -82,7 +91,7 @@ class Segment;
 
 class Fetch : public std::enable_shared_from_this<Fetch> {
 public:
-    Fetch(FetchContext&, oci::Digest, std::shared_ptr<Fetch> predecessor);
+    Fetch(FetchContext&, oci::Digest, std::shared_ptr<Fetch> predecessor, FetchTerms = {});
     ~Fetch();
 
     // Adds what a request needs; false when this Fetch has ended (failed, parked, stored) and takes
@@ -118,8 +127,12 @@ public:
     // The file to read from, within what readable_from() allowed. Once head() has returned.
     std::shared_ptr<const File> file() const;
     std::optional<uint64_t> size() const;
-    // An origin of this repository has answered for the digest.
+    // An origin of this repository has told the size that is known, and as far as the bytes are
+    // private it is of the upstream that they are private of.
     bool proven(const std::string& repository) const;
+    const FetchTerms& terms() const { return terms_; }
+    // meta/metadata.h: of the bytes that came so far.
+    std::string private_of() const;
     // Everything was asked for (then it will be verified).
     bool whole() const;
     const oci::Digest& digest() const { return digest_; }
@@ -177,6 +190,7 @@ private:
     bool all_here() const;
     void stop_segments();
     Task<> prepare();
+    bool may_take(const std::string& private_of) const;
     void adopt_staging(const meta::StagingRow& row, std::shared_ptr<store::Staging> staging);
     // What a segment has learnt in this round over the origins.
     struct SegmentRound {
@@ -262,9 +276,15 @@ private:
     void arrived(Segment& by, uint64_t first, std::span<const std::byte> bytes);
     void check_sum_locked(std::vector<Firing>& out);
     std::string bad_key(const Origin&) const;
+    // What a head proves; its size was taken.
+    void prove_locked(const Origin&, const upstream::BlobHead&);
+    bool proven_locked(const std::string& repository) const;
+    // Repositories that may be linked now.
+    std::vector<std::string> proven_now_locked() const;
 
     FetchContext& context_;
     const oci::Digest digest_;
+    const FetchTerms terms_;
     std::shared_ptr<Fetch> predecessor_;
     std::function<void()> ended_;
 
@@ -279,7 +299,8 @@ private:
     std::vector<WantedRange> specs_;  // not yet resolved against the size
     meta::Extents wanted_;            // resolved and aligned
     Origins origins_;
-    std::set<std::string> proven_;
+    std::map<std::string, std::string> proven_;  // repository to upstream
+    std::string private_of_;
     std::set<std::string> contributed_;  // keys of origins whose bytes are in the file
     std::set<std::string> slow_;         // keys of origins that stalled: the others first
     std::set<std::string> convicted_;    // keys of origins whose bytes were wrong: never again

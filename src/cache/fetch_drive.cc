@@ -99,9 +99,10 @@ Task<> Fetch::prepare() {
     };
     auto& metadata = context_.metadata;
     const auto digest = digest_;
-    Found found = co_await context_.pool.run([&metadata, digest] {
+    Found found = co_await context_.pool.run([&metadata, digest, anew = terms_.anew] {
         Found f;
         f.blob = metadata.find_blob(digest);
+        if (anew) f.blob.reset();
         if (!f.blob || !f.blob->on_disk) f.staging = metadata.find_staging(digest);
         return f;
     });
@@ -111,6 +112,7 @@ Task<> Fetch::prepare() {
             {
                 std::lock_guard lock(mutex_);
                 file_ = std::move(file);
+                private_of_ = found.blob->private_of;
                 size_ = found.blob->size;
                 have_.insert(0, *size_);
                 verified_ = true;
@@ -131,7 +133,7 @@ Task<> Fetch::prepare() {
         // The process died, or the disk failed, between the commit and its row.
         if (!staging)
             staging = co_await context_.store.take_back(digest, found.staging->generation);
-        const bool sound = !context_.renounced.get(digest);
+        const bool sound = !context_.renounced.get(digest) && may_take(found.staging->private_of);
         if (staging && sound && !found.staging->extents.empty()) {
             // One that the pass at the start did not come to may have more in it.
             co_await keep_only(staging, found.staging->extents);
@@ -158,10 +160,18 @@ Task<> Fetch::prepare() {
         file_ = staging_->file;
         // What is in the durable tier has a known size: its head is given before that has said a
         // word.
-        if (found.blob && found.blob->in_s3 && !size_) size_ = found.blob->size;
+        if (found.blob && found.blob->in_s3) {
+            if (!size_) size_ = found.blob->size;
+            private_of_ = found.blob->private_of;
+        }
         fire_locked(out);
     }
     for (const Firing& firing : out) firing.fire();
+}
+
+// What an earlier fetch left may be somebody's: of another login, or of one that is not known.
+bool Fetch::may_take(const std::string& private_of) const {
+    return private_of.empty() || private_of + "\n" == terms_.scope;
 }
 
 void Fetch::adopt_staging(const meta::StagingRow& row, std::shared_ptr<store::Staging> staging) {
@@ -172,6 +182,7 @@ void Fetch::adopt_staging(const meta::StagingRow& row, std::shared_ptr<store::St
         file_ = staging_->file;
         have_ = claimed_ = row.extents;
         size_ = row.size;
+        private_of_ = row.private_of;
         resumed_ = true;
         counted_ = row_bytes_ = row.extents.total();
         fire_locked(out);

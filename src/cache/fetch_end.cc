@@ -12,14 +12,16 @@ namespace weir::cache {
 Task<meta::Extents> Fetch::record() {
     meta::StagingRow row;
     std::shared_ptr<store::Staging> staging;
-    std::set<std::string> proven;
+    std::vector<std::string> proven;
     {
         std::lock_guard lock(mutex_);
         row.digest = digest_;
         row.generation = staging_->generation;
         row.size = size_;
         row.extents = have_;
-        proven = proven_;
+        row.private_of = private_of_;
+        // Where a copy is stored that it has no claim to, the last byte decides.
+        if (!terms_.anew) proven = proven_now_locked();
         recorded_ = received_;
         staging = staging_;
     }
@@ -53,7 +55,11 @@ Task<> Fetch::store_blob() {
         // Whoever reads it has the file open; it is not worth its place on the disk yet.
         auto& metadata = context_.metadata;
         const auto digest = digest_;
-        const auto proven = proven_;
+        std::vector<std::string> proven;
+        {
+            std::lock_guard lock(mutex_);
+            proven = proven_now_locked();
+        }
         co_await context_.pool.run([&metadata, digest, proven] {
             for (const auto& repository : proven) metadata.link(repository, digest);
         });
@@ -69,7 +75,8 @@ Task<> Fetch::store_blob() {
         std::lock_guard lock(mutex_);
         row.size = *size_;
         row.upstream = upstream_name_;
-        proven.assign(proven_.begin(), proven_.end());
+        row.private_of = private_of_;
+        proven = proven_now_locked();
     }
     row.digest = digest_;
     row.generation = staging_->generation;
@@ -125,6 +132,8 @@ Task<> Fetch::restart_or_fail() {
             contributed_.clear();
             size_from_.clear();
             upstream_name_.clear();
+            proven_.clear();
+            private_of_.clear();
             resumed_ = mismatch_ = doubtful_ = false;
             whole_ = true;
             staging_.reset();

@@ -121,6 +121,10 @@ Task<> Fetch::attempt(std::shared_ptr<Segment> segment, std::shared_ptr<Origin> 
     using upstream::TransferEnd;
     if (answer.end == TransferEnd::complete && !range.last && range.suffix == 0 && !size()) {
         // No length was announced: the end of the body tells it.
+        {
+            std::lock_guard lock(mutex_);
+            prove_locked(*origin, {0, position, answer.with_login});
+        }
         learn_size(position, *origin);
         co_return;
     }

@@ -6,20 +6,21 @@ namespace weir::cache {
 
 FetchTable::Joined FetchTable::join_or_start(const oci::Digest& digest,
                                              const std::vector<WantedRange>& wanted,
-                                             const Origins& origins) {
+                                             const Origins& origins, const FetchTerms& terms) {
     static auto& started = metrics::counter("weir_fetches_total", "Blob fetches started");
     static auto& joined =
         metrics::counter("weir_fetch_joins_total", "Requests that joined a running fetch");
     std::lock_guard lock(mutex_);
     if (stopped_) throw Failure(Kind::draining, "weir is shutting down");
     auto& entry = fetches_[digest];
+    if (entry && entry->running() && entry->terms().scope != terms.scope) return {nullptr, false};
     if (entry && entry->want(wanted, origins)) {
         joined.Increment();
         return {entry, false};
     }
     // One that has just ended may still be writing its end to disk and database: the new one waits
     // for that.
-    auto fetch = std::make_shared<Fetch>(context_, digest, entry);
+    auto fetch = std::make_shared<Fetch>(context_, digest, entry, terms);
     fetch->want(wanted, origins);
     entry = fetch;
     started.Increment();

@@ -15,13 +15,13 @@ public:
     explicit FetchTable(FetchContext& context) : context_(context) {}
 
     struct Joined {
-        std::shared_ptr<Fetch> fetch;
-        bool fresh = false;  // this call started it
+        std::shared_ptr<Fetch> fetch;  // null: the one that runs is of another scope
+        bool fresh = false;            // this call started it
     };
     // The running Fetch of the digest with these wishes added, or a new one. Failure{draining}
     // after stop().
-    Joined join_or_start(const oci::Digest&, const std::vector<WantedRange>& wanted,
-                         const Origins&);
+    Joined join_or_start(const oci::Digest&, const std::vector<WantedRange>& wanted, const Origins&,
+                         const FetchTerms& = {});
     // The running Fetch, if any.
     std::shared_ptr<Fetch> find(const oci::Digest&) const;
     // Drops what an earlier fetch left of the digest, unless one runs; gives how many bytes that

@@ -51,7 +51,6 @@ BodyAction Segment::on_head(const upstream::BlobHead& head) {
             }
             from_start_ = head.first < position;
             answered = true;
-            fetch_->proven_.insert(origin->proves());
             if (fetch_->upstream_name_.empty()) fetch_->upstream_name_ = origin->upstream_name();
         }
         cursor_ = head.first;
@@ -60,6 +59,7 @@ BodyAction Segment::on_head(const upstream::BlobHead& head) {
             return BodyAction::stop;
         }
         std::lock_guard lock(fetch_->mutex_);
+        fetch_->prove_locked(*origin, head);
         return fetch_->room_wanted_ ? BodyAction::pause : BodyAction::go_on;
     } catch (...) {
         fetch_->fail(std::current_exception());
