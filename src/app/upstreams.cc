@@ -90,6 +90,7 @@ std::shared_ptr<const registry::Targets> Upstreams::apply(
                    entry.max_manifest_bytes == config->limits.max_manifest_bytes;
         });
         if (known == before.end()) ++made;
+        if (known != before.end()) known->upstream->forget_ways();
         after.push_back(known == before.end() ? make(*config, registry) : *known);
         sources.push_back({.upstream = after.back().upstream,
                            .repository = {},

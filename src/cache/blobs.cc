@@ -174,8 +174,12 @@ Task<uint64_t> Blobs::ask_upstream(TargetPtr target, oci::Digest digest, bool li
     Verdict verdict;
     const TimePoint deadline = clock_.now() + options_.miss_timeout * 9 / 10;
     for (const Candidate& candidate : target->candidates) {
-        const auto answer =
+        auto answer =
             co_await candidate.upstream->blob_head(candidate.repository, digest, deadline);
+        if (answer.outcome == upstream::Outcome::ok && answer.size == 0 && !names_nothing(digest)) {
+            answer.outcome = upstream::Outcome::failed;
+            answer.detail = answer.mirror + " says that it has no bytes, which is another blob";
+        }
         if (answer.outcome == upstream::Outcome::ok) {
             if (link) co_await this->link(target, digest);
             co_return answer.size;
@@ -296,7 +300,7 @@ Task<BlobView> Blobs::fetch(TargetPtr target, oci::Digest digest, std::vector<Wa
         fetch = joined.fetch;
         view.from = joined.fresh ? From::miss : From::joined;
         if (joined.fresh && known.in_durable_tier && known.linked) view.from = From::hit_s3;
-        view.size = co_await fetch->head(deadline);
+        view.size = co_await fetch->head(deadline, wanted);
     } catch (const Failure& failure) {
         if (failure.kind() == Kind::blob_unknown)
             negatives_.remember(negative_key(*target, digest), target->freshness->negative_ttl);

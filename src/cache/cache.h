@@ -48,6 +48,8 @@ struct Options {
     size_t negative_entries = 16384;
     Duration no_progress_timeout =
         std::chrono::seconds(30);  // a started blob that no origin brings on
+    // The same where every origin answers, and none gives the rest: clients may have another host.
+    Duration rest_timeout = std::chrono::seconds(3);
     Duration touch_interval = std::chrono::seconds(10);
 };
 

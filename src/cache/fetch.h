@@ -101,9 +101,11 @@ public:
     // Until the driver has ended.
     Task<> join();
 
-    // The size, as soon as an origin has answered. Throws the Fetch's failure, or
-    // Failure{upstream_timeout} at the deadline (the fetch goes on).
-    Task<uint64_t> head(TimePoint deadline);
+    // The size, as soon as it may be promised to a reader of `wanted` (empty: all): a head is a
+    // promise, so it leaves when all that is wanted is here, or when an origin has begun to give
+    // bytes that lead to the first one that is missing; that of an empty blob when it is verified.
+    // Throws the Fetch's failure, or Failure{upstream_timeout} at the deadline (the fetch goes on).
+    Task<uint64_t> head(TimePoint deadline, std::vector<WantedRange> wanted = {});
     // Suspends until the byte at `offset` may be read, and, unless `soft` passes first, until
     // `at_least` of them may; returns how many (> 0). `whole`: the reader was promised a verified
     // blob, so the last byte is withheld until then. Throws the Fetch's failure, or
@@ -141,6 +143,7 @@ private:
         uint64_t offset = 0;
         bool whole = false;
         Firing firing;
+        const std::vector<WantedRange>* wanted = nullptr;  // of a head
     };
     struct Plan {
         upstream::BlobRange range;
@@ -211,11 +214,13 @@ private:
     std::optional<Plan> plan_urgent_locked();
     void resolve_wanted_locked();
     bool wants_more_locked();
+    bool gives_parts_locked() const;
     uint64_t align_down(uint64_t offset) const;
     uint64_t align_up(uint64_t offset) const;
     const FetchPolicy& policy_locked() const;
 
     // fetch.cc
+    bool promised_locked(const std::vector<WantedRange>& wanted) const;
     uint64_t available_locked(uint64_t offset, bool whole) const;
     void fire_locked(std::vector<Firing>& out);
     // Who has to know of an end, told once the mutex is free.
@@ -282,6 +287,7 @@ private:
     bool verified_ = false;
     bool doubtful_ = false;  // origins disagree about the size: nothing of this is kept
     bool head_given_ = false;
+    bool answered_ = false;  // an origin has begun to give, in this process
     std::optional<uint64_t> promised_size_;
 
     crypto::Hasher hasher_;

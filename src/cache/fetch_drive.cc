@@ -157,9 +157,9 @@ Task<> Fetch::prepare() {
         std::lock_guard lock(mutex_);
         staging_ = std::move(staging);
         file_ = staging_->file;
-        // What is in the durable tier has a known size: its head is given before that has said a
-        // word.
+        // What is in the durable tier has a known size.
         if (found.blob && found.blob->in_s3 && !size_) size_ = found.blob->size;
+        check_sum_locked(out);  // of an empty blob: there is nothing to ask for
         fire_locked(out);
     }
     for (const Firing& firing : out) firing.fire();

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "crypto/hasher.h"
+
 namespace weir::cache {
 namespace {
 
@@ -20,6 +22,7 @@ public:
     const FetchPolicy& policy() const override { return candidate_.fetch; }
     const std::string& upstream_name() const override { return candidate_.upstream->name(); }
     bool usable() const override { return candidate_.upstream->usable(mirror_); }
+    bool gives_parts() const override { return candidate_.upstream->gives_parts(mirror_); }
     void report_bad() override { candidate_.upstream->report_bad(mirror_); }
 
     Task<upstream::BlobAnswer> read(
@@ -92,8 +95,13 @@ Origins origins_of(const Target& target) {
     return origins;
 }
 
+bool names_nothing(const oci::Digest& digest) {
+    return digest == crypto::digest_of(digest.algorithm(), "");
+}
+
 void Verdict::add(const upstream::Answer& answer) {
     ++answers_;
+    if (answer.outcome == Outcome::timeout || answer.outcome == Outcome::throttled) ++pending_;
     if (answer.outcome == Outcome::not_found) ++not_found_;
     if (answer.outcome == Outcome::unreachable || answer.outcome == Outcome::failed ||
         answer.outcome == Outcome::ok)

@@ -230,14 +230,17 @@ void hash_prefix(Pipe& pipe) {
 }
 
 // One pass over the origins from the current position; adds to `verdict` what did not help.
-Task<bool> pass(std::shared_ptr<Pipe> pipe, Clock* clock, Duration head_time, Verdict* verdict) {
+Task<bool> pass(std::shared_ptr<Pipe> pipe, Clock* clock, Duration head_time, bool plain,
+                Verdict* verdict) {
     bool progress = false;
     for (const auto& origin : pipe->request().origins) {
         while (!pipe->over()) {
             const uint64_t before = pipe->position();
             upstream::BlobRange range;
             range.first = before;
-            if (!pipe->request().size || pipe->end() < *pipe->request().size)
+            range.size = pipe->request().size;
+            range.plain = plain;
+            if (before > 0 || !range.size || pipe->end() < *range.size)
                 range.last = pipe->end() - 1;
             const auto answer = co_await origin->read(
                 pipe->request().digest, range, pipe,
@@ -306,7 +309,8 @@ private:
             for (int round = 0; round < kRounds && !pipe->over(); ++round) {
                 verdict = {};
                 const Duration head_time = relays.options_.miss_timeout / 2;
-                if (co_await pass(pipe, &relays.clock_, head_time, &verdict)) round = 0;
+                const bool plain = round + 1 == kRounds;
+                if (co_await pass(pipe, &relays.clock_, head_time, plain, &verdict)) round = 0;
                 if (pipe->over()) break;
                 co_await sleep_for(kRoundDelay * (1 << round));
             }

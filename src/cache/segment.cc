@@ -13,6 +13,7 @@ void Segment::begin(std::shared_ptr<Origin> next) {
     origin = std::move(next);
     handle.reset();
     attempt_bytes = 0;
+    all = false;
     bad = contradicts = false;
     problem.clear();
 }
@@ -50,7 +51,7 @@ BodyAction Segment::on_head(const upstream::BlobHead& head) {
                 suffix = 0;
             }
             from_start_ = head.first < position;
-            answered = true;
+            all = head.all;
             fetch_->proven_.insert(origin->proves());
             if (fetch_->upstream_name_.empty()) fetch_->upstream_name_ = origin->upstream_name();
         }
@@ -59,17 +60,36 @@ BodyAction Segment::on_head(const upstream::BlobHead& head) {
             contradicted(*head.whole_size);
             return BodyAction::stop;
         }
-        std::lock_guard lock(fetch_->mutex_);
-        return fetch_->room_wanted_ ? BodyAction::pause : BodyAction::go_on;
+        return under_way();
     } catch (...) {
         fetch_->fail(std::current_exception());
         return BodyAction::stop;
     }
 }
 
+// From now on the bytes of this answer are promised to readers.
+BodyAction Segment::under_way() {
+    std::vector<Firing> out;
+    BodyAction action = BodyAction::go_on;
+    {
+        std::lock_guard lock(fetch_->mutex_);
+        answered = fetch_->answered_ = true;
+        fetch_->fire_locked(out);
+        if (fetch_->room_wanted_) action = BodyAction::pause;
+        // The blob ends before what was asked for: nothing of it is wanted.
+        if (position >= limit && position > 0) action = BodyAction::stop;
+    }
+    for (const Firing& firing : out) firing.fire();
+    return action;
+}
+
 void Segment::contradicted(uint64_t whole_size) {
     std::lock_guard lock(fetch_->mutex_);
     bad = contradicts = true;
+    if (whole_size == 0) {
+        problem = "says that the blob has no bytes, which is another blob";
+        return;
+    }
     problem = fmt::format("says the blob has {} bytes, it was said to have {}", whole_size,
                           fetch_->size_.value_or(0));
 }

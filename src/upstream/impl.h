@@ -20,6 +20,7 @@
 #include "upstream/breaker.h"
 #include "upstream/budget.h"
 #include "upstream/metrics.h"
+#include "upstream/parts.h"
 #include "upstream/token.h"
 #include "upstream/upstream.h"
 
@@ -38,6 +39,7 @@ struct Site {
     const client::Url url;
     const client::Guard guard;
     Breaker breaker;
+    Parts parts;
 
     std::optional<Known> known() const;
     void learn(const Known&, Purpose);

@@ -98,8 +98,12 @@ Task<BlobHeadAnswer> Upstream::Impl::blob_head_at(std::shared_ptr<Site> site,
     if (answer.outcome != Outcome::ok && !lacks_method(asked.status()) && !signed_for_get)
         co_return answer;
     request.method = "GET";
-    request.fields.emplace_back("Range", "bytes=0-0");
-    asked = co_await ask(site, std::move(request), std::make_shared<HeadSink>(), leash, deadline);
+    Request part = request;
+    part.fields.emplace_back("Range", "bytes=0-0");
+    asked = co_await ask(site, std::move(part), std::make_shared<HeadSink>(), leash, deadline);
+    if (refuses_range(asked.status(), asked.same_origin) && size_told(asked.reply.head) != 0)
+        asked =
+            co_await ask(site, std::move(request), std::make_shared<HeadSink>(), leash, deadline);
     take(answer, asked);
     const auto range = ContentRange::parse(asked.reply.head.fields.get("Content-Range"));
     if (asked.status() == 416 && range && range->whole == 0) {

@@ -155,6 +155,15 @@ bool Upstream::usable(size_t mirror) const {
     return impl_->sites[mirror]->breaker.usable(Purpose::blob, impl_->clock.now());
 }
 
+bool Upstream::gives_parts(size_t mirror) const {
+    check(mirror < impl_->sites.size(), "a mirror of this upstream");
+    return !impl_->sites[mirror]->parts.refused(impl_->clock.now());
+}
+
+void Upstream::forget_ways() {
+    for (const auto& site : impl_->sites) site->parts.forget();
+}
+
 void Upstream::report_bad(size_t mirror) {
     check(mirror < impl_->sites.size(), "a mirror of this upstream");
     Site& site = *impl_->sites[mirror];

@@ -73,6 +73,7 @@ enum class ListKind { tags, referrers };
 struct BlobHead {
     uint64_t first = 0;                  // offset of the first byte that follows
     std::optional<uint64_t> whole_size;  // of the blob
+    bool all = false;                    // the whole comes, whatever was asked for
 };
 
 // Receives a blob's bytes on a transfer thread; see client::Sink.
@@ -90,6 +91,11 @@ struct BlobRange {
     // > 0: the last so many bytes, whatever the size is ("bytes=-n"); first and last are then
     // ignored. An upstream that ignores ranges answers with the whole from 0.
     uint64_t suffix = 0;
+    // Of the whole, where the caller knows it: `first` lies in it, so no 416 is the truth then.
+    std::optional<uint64_t> size = std::nullopt;
+    // Requests with Range brought nothing, in any way: if this one does too it is made without,
+    // unless the mirror gave parts lately.
+    bool plain = false;
 };
 
 enum class TransferEnd {
@@ -179,6 +185,11 @@ public:
     size_t mirrors() const;
     // false while its breaker is open or it asked for peace: try another one first.
     bool usable(size_t mirror) const;
+    // false while it is remembered that this mirror refuses Range (upstream/parts.h): each request
+    // brings the blob from its start.
+    bool gives_parts(size_t mirror) const;
+    // What was learnt of the mirrors' ways is asked anew: after a reload.
+    void forget_ways();
     Task<BlobAnswer> blob(size_t mirror, std::string repository, oci::Digest digest,
                           BlobRange range, std::shared_ptr<BlobSink> sink,
                           std::function<void(std::shared_ptr<client::TransferHandle>)> started,
