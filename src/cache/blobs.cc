@@ -10,6 +10,10 @@
 
 namespace weir::cache {
 namespace {
+using namespace std::chrono_literals;
+// How often another upstream's fetch is looked at by who waits for it.
+constexpr Duration kLookTime = 20ms;
+
 std::string_view sum_text(const oci::Digest& digest) {
     return as_text(digest.sum());
 }
@@ -262,7 +266,7 @@ Task<BlobView> Blobs::blob(TargetPtr target, oci::Digest digest, std::vector<Wan
         view.from = From::hit_s3;
         co_return view;
     }
-    const auto running = table_.find(digest);
+    const auto running = table_.find(digest, group_of(origins_of(*target)));
     if (running && running->size() && (known.linked || running->proven(target->repository))) {
         view.size = *running->size();
         view.from = From::joined;
@@ -284,8 +288,13 @@ Task<BlobView> Blobs::fetch(TargetPtr target, oci::Digest digest, std::vector<Wa
     const Origins origins = origins_for(*target, known);
     if (origins.empty())
         throw Failure(Kind::blob_unknown, fmt::format("blob {} is not stored here", digest.text()));
+    if (co_await wait_for_another(digest, group_of(origins), deadline)) {
+        known = co_await look_up(target, digest);
+        if (known.stored)
+            co_return co_await blob(target, digest, std::move(wanted), false, known, deadline);
+    }
     // Somebody else's fetch is no proof that this repository has the blob.
-    const auto running = table_.find(digest);
+    const auto running = table_.find(digest, group_of(origins));
     bool proven = known.linked;
     if (running && !proven && !running->proven(target->repository)) {
         co_await prove(target, digest, true, deadline);
@@ -318,6 +327,19 @@ Task<BlobView> Blobs::fetch(TargetPtr target, oci::Digest digest, std::vector<Wa
     if (const auto failed = fetch->failure()) view.from = From::relay;
     view.readable = std::make_shared<FetchReadable>(std::move(fetch), relays_);
     co_return view;
+}
+
+// Other upstreams are about to give it: false where they don't, or one of this target's runs.
+Task<bool> Blobs::wait_for_another(oci::Digest digest, std::string group, TimePoint deadline) {
+    const TimePoint until = std::min(deadline, clock_.now() + Fetch::kNearTime);
+    std::shared_ptr<Fetch> waited;
+    while (clock_.now() < until && !table_.find(digest, group)) {
+        const auto other = table_.nearly_there(digest, group);
+        if (!other) break;
+        waited = other;
+        co_await sleep_for(kLookTime);
+    }
+    co_return waited && waited->verified();
 }
 
 Task<BlobView> Blobs::relay(TargetPtr target, oci::Digest digest, Known known, TimePoint deadline) {

@@ -75,6 +75,7 @@ private:
     Task<uint64_t> ask_upstream(TargetPtr, oci::Digest, bool link);
     Task<BlobView> fetch(TargetPtr, oci::Digest, std::vector<WantedRange> wanted, Known known,
                          TimePoint deadline);
+    Task<bool> wait_for_another(oci::Digest, std::string group, TimePoint deadline);
     Origins origins_for(const Target&, const Known&);
     std::shared_ptr<const void> hold(const oci::Digest&);
     // Linked in the database, or else (it can't be written now) only served.

@@ -31,10 +31,14 @@ void Fetch::Wakes::act() const {
     fire_all(firings);
 }
 
-Fetch::Fetch(FetchContext& context, oci::Digest digest, std::shared_ptr<Fetch> predecessor)
+Fetch::Fetch(FetchContext& context, oci::Digest digest, std::string group, bool owns,
+             std::shared_ptr<Fetch> predecessor)
     : context_(context),
       digest_(digest),
+      group_(std::move(group)),
+      began_(context.clock.now()),
       predecessor_(std::move(predecessor)),
+      owns_(owns),
       hasher_(digest.algorithm()),
       progress_(context.clock.now()) {}
 
@@ -209,6 +213,35 @@ bool Fetch::running() const {
     return state_ == State::running;
 }
 
+bool Fetch::verified() const {
+    std::lock_guard lock(mutex_);
+    return verified_;
+}
+
+bool Fetch::owns() const {
+    std::lock_guard lock(mutex_);
+    return owns_;
+}
+
+bool Fetch::nearly_there() const {
+    std::lock_guard lock(mutex_);
+    if (verified_) return true;
+    if (state_ != State::running || !whole_ || mismatch_ || doubtful_) return false;
+    const TimePoint now = context_.clock.now();
+    if (received_ == 0) return now - began_ < kQuietTime;
+    if (!size_ || now - progress_ >= kQuietTime) return false;
+    // Seconds, in numbers that do not overflow.
+    const double took = std::max(std::chrono::duration<double>(now - began_).count(), 0.001);
+    const double left = static_cast<double>(*size_ - std::min(*size_, have_.total()));
+    return left * took <= static_cast<double>(received_) *
+                              std::chrono::duration<double>(kNearTime).count();
+}
+
+void Fetch::overtaken() {
+    std::lock_guard lock(mutex_);
+    overtaken_ = true;
+}
+
 std::optional<Fetch::Front> Fetch::front() const {
     std::lock_guard lock(mutex_);
     if (hashing_) return std::nullopt;
@@ -265,7 +298,7 @@ void Fetch::wake_driver() {
 }
 
 bool Fetch::learn_size(uint64_t size, const Origin& origin) {
-    bool allocate = false;
+    uint64_t foreseen = 0;
     if ((size == 0) != names_nothing(digest_)) return false;
     {
         std::lock_guard lock(mutex_);
@@ -288,16 +321,16 @@ bool Fetch::learn_size(uint64_t size, const Origin& origin) {
         size_from_ = origin.key();
         resolve_wanted_locked();
         for (const auto& segment : segments_) segment->limit = std::min(segment->limit, size);
-        allocate = allocated_ = whole_ && staging_;
+        foreseen = foreseen_locked();
     }
+    // room_asked_ stays: the failure answers.
+    if (!could_hold(foreseen)) throw no_room();
     if (!reserve()) {
-        if (!context_.make_room) throw no_room();  // room_asked_ stays: the failure answers
+        if (!context_.make_room) throw no_room();
         // The transfer pauses here; the driver makes room and lets it go on.
         std::lock_guard lock(mutex_);
         room_wanted_ = true;
-        allocate = false;
     }
-    if (allocate) staging_->file->allocate(size);
     std::vector<Firing> out;
     {
         std::lock_guard lock(mutex_);

@@ -127,6 +127,12 @@ Task<> Fetch::prepare() {
         co_await context_.pool.run([this, digest, lost] { context_.lose(digest, lost); });
         context_.space.release(found.blob->size);
     }
+    const auto left_by = context_.left_by.get(digest);
+    if (found.staging && left_by && *left_by != group_) {
+        std::lock_guard lock(mutex_);
+        owns_ = false;
+    }
+    if (!owns()) co_return co_await prepare_unnamed();
     if (found.staging) {
         auto staging = co_await context_.store.reopen(digest, found.staging->generation);
         // The process died, or the disk failed, between the commit and its row.
@@ -163,6 +169,18 @@ Task<> Fetch::prepare() {
         fire_locked(out);
     }
     for (const Firing& firing : out) firing.fire();
+}
+
+// Beside the fetch that owns the row. No crash leaves a file that has no name.
+Task<> Fetch::prepare_unnamed() {
+    auto& metadata = context_.metadata;
+    const auto generation =
+        co_await context_.pool.run([&metadata] { return metadata.next_generation(); });
+    auto staging = co_await context_.store.stage(digest_, generation, std::nullopt);
+    co_await context_.store.discard(staging);
+    std::lock_guard lock(mutex_);
+    staging_ = std::move(staging);
+    file_ = staging_->file;
 }
 
 void Fetch::adopt_staging(const meta::StagingRow& row, std::shared_ptr<store::Staging> staging) {

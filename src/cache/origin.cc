@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <set>
+
 #include "crypto/hasher.h"
 
 namespace weir::cache {
@@ -21,6 +23,10 @@ public:
     const std::string& proves() const override { return proves_; }
     const FetchPolicy& policy() const override { return candidate_.fetch; }
     const std::string& upstream_name() const override { return candidate_.upstream->name(); }
+    std::string registry() const override {
+        const auto& options = candidate_.upstream->options();
+        return options.name + " " + (options.mirrors.empty() ? "" : options.mirrors.front().url);
+    }
     bool usable() const override { return candidate_.upstream->usable(mirror_); }
     bool gives_parts() const override { return candidate_.upstream->gives_parts(mirror_); }
     void report_bad() override { candidate_.upstream->report_bad(mirror_); }
@@ -93,6 +99,16 @@ Origins origins_of(const Target& target) {
         for (size_t mirror = 0; mirror < candidate.upstream->mirrors(); ++mirror)
             origins.push_back(std::make_shared<MirrorOrigin>(candidate, mirror, target.repository));
     return origins;
+}
+
+std::string group_of(const Origins& origins) {
+    std::set<std::string> registries;
+    for (const auto& origin : origins)
+        if (auto registry = origin->registry(); !registry.empty())
+            registries.insert(std::move(registry));
+    std::string group;
+    for (const auto& registry : registries) group += registry + "\n";
+    return group;
 }
 
 bool names_nothing(const oci::Digest& digest) {

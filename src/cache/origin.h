@@ -20,6 +20,8 @@ public:
     virtual const std::string& proves() const = 0;
     virtual const FetchPolicy& policy() const = 0;
     virtual const std::string& upstream_name() const = 0;
+    // The registry that it asks; empty: one of our own.
+    virtual std::string registry() const { return {}; }
     // false: try the others first.
     virtual bool usable() const = 0;
     // false: it is known to refuse Range, so that each request brings the blob from its start.
@@ -34,6 +36,8 @@ using Origins = std::vector<std::shared_ptr<Origin>>;
 
 // Every mirror of every candidate, in order.
 Origins origins_of(const Target&);
+// The registries that are asked, as one text: fetches of different groups share nothing.
+std::string group_of(const Origins&);
 
 // The digest is that of no byte at all: only such a blob has the size 0.
 bool names_nothing(const oci::Digest&);

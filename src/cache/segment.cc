@@ -124,12 +124,20 @@ Segment::Step Segment::next_step(uint64_t available) {
 
 BodyAction Segment::on_data(std::span<const std::byte> data) {
     try {
+        const uint64_t begun = cursor_;
         while (!data.empty()) {
             const Step step = next_step(data.size());
             if (step.what == Step::What::stop) return BodyAction::stop;
             if (step.what == Step::What::reserve) {
-                if (!fetch_->reserve_for(cursor_, cursor_ + step.bytes)) throw fetch_->no_room();
-                continue;
+                if (fetch_->reserve_for(cursor_, cursor_ + step.bytes)) {
+                    fetch_->allocate_ahead(cursor_);
+                    continue;
+                }
+                if (!fetch_->may_make_room()) throw fetch_->no_room();
+                // All of these bytes come again; those that were written are stepped over.
+                cursor_ = begun;
+                fetch_->want_room(step.bytes);
+                return BodyAction::pause;
             }
             const auto piece = data.first(step.bytes);
             data = data.subspan(step.bytes);

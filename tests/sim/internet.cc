@@ -236,10 +236,13 @@ void Internet::delivered(uint64_t id, uint64_t first, uint64_t bytes) {
     if (ask.what != What::blob || ask.status >= 300) return;
     const auto digest = oci::Digest::parse(ask.reference);
     Given& given = given_[*digest];
-    const uint64_t before = given.bytes.total();
+    // Registries share nothing: each may be asked for what another is giving.
+    meta::Extents& by = given.by[ask.registry];
+    const uint64_t before = by.total();
+    by.insert(first, first + bytes);
     given.bytes.insert(first, first + bytes);
     given.total += bytes;
-    if (ask.ranged || !given.no_part) given.twice += bytes - (given.bytes.total() - before);
+    if (ask.ranged || !given.no_part) given.twice += bytes - (by.total() - before);
     ask.next = first + bytes;
 }
 

@@ -67,6 +67,8 @@ TEST_F(PartsTest, after_every_no_to_a_range_the_whole_is_asked_for) {
         {"500", answer(500)},
         {"501", answer(501)},
         {"505", answer(505)},
+        {"403", answer(403)},
+        {"404", answer(404)},
         {"204", answer(204)},
         {"304", answer(304)},
         {"a part without Content-Range", answer(206, "456789")},
@@ -152,7 +154,7 @@ TEST_F(PartsTest, a_refusal_is_remembered_for_a_while_and_until_a_reload) {
 
 TEST_F(PartsTest, what_speaks_of_the_host_is_no_refusal_of_the_range) {
     options.breaker_failures = 1000;
-    for (const int status : {404, 408, 421, 425, 429, 502, 503, 504}) {
+    for (const int status : {408, 421, 425, 429, 502, 503, 504}) {
         ranges.clear();
         to_range = [&](const std::string&) { return answer(status); };
         EXPECT_NE(rest().outcome, Outcome::ok) << status;
@@ -164,6 +166,15 @@ TEST_F(PartsTest, what_speaks_of_the_host_is_no_refusal_of_the_range) {
     ranges.clear();
     EXPECT_NE(rest().outcome, Outcome::ok);
     EXPECT_EQ(ranges.size(), 1u);
+}
+
+TEST_F(PartsTest, of_a_blob_that_has_not_begun_not_found_is_the_answer) {
+    for (const int status : {403, 404}) {
+        ranges.clear();
+        to_range = [&](const std::string&) { return answer(status); };
+        EXPECT_NE(rest(false).outcome, Outcome::ok) << status;
+        EXPECT_EQ(ranges.size(), 1u) << status;
+    }
 }
 
 TEST_F(PartsTest, a_mirror_that_breaks_at_every_range_is_asked_for_the_whole_in_a_later_round) {
