@@ -233,8 +233,8 @@ bool Fetch::nearly_there() const {
     // Seconds, in numbers that do not overflow.
     const double took = std::max(std::chrono::duration<double>(now - began_).count(), 0.001);
     const double left = static_cast<double>(*size_ - std::min(*size_, have_.total()));
-    return left * took <= static_cast<double>(received_) *
-                              std::chrono::duration<double>(kNearTime).count();
+    return left * took <=
+           static_cast<double>(received_) * std::chrono::duration<double>(kNearTime).count();
 }
 
 void Fetch::overtaken() {

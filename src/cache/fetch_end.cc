@@ -114,7 +114,8 @@ Task<bool> Fetch::make_named() {
         co_await context_.pool.run([from = file_, to = named->file, size = *size_] {
             std::vector<std::byte> buffer(kCopyStepBytes);
             for (uint64_t at = 0; at < size;) {
-                const auto piece = std::span(buffer).first(std::min<uint64_t>(buffer.size(), size - at));
+                const auto piece =
+                    std::span(buffer).first(std::min<uint64_t>(buffer.size(), size - at));
                 if (from->read_at(at, piece) != piece.size())
                     throw Failure(Kind::io, "a staging file is shorter than its extents");
                 to->write_at(at, piece);
@@ -192,7 +193,8 @@ Task<> Fetch::end_partial() {
     {
         std::lock_guard lock(mutex_);
         // What had no room and no known size would have none the next time.
-        any = owns_ && !overtaken_ && !have_.empty() && !doubtful_ && !mismatch_ && (size_ || !unkept_);
+        any = owns_ && !overtaken_ && !have_.empty() && !doubtful_ && !mismatch_ &&
+              (size_ || !unkept_);
     }
     if (!any) co_return co_await drop_file();
     const auto recorded = co_await record();

@@ -1,5 +1,5 @@
-// cache/fetch_space.cc: the space of a Fetch. It follows the bytes, not an upstream's word: a step at
-// a time is promised, before bytes are written, and what has been written counts as used. A size
+// cache/fetch_space.cc: the space of a Fetch. It follows the bytes, not an upstream's word: a step
+// at a time is promised, before bytes are written, and what has been written counts as used. A size
 // that an upstream claims moves nobody else's blob; one that could not be held at all is relayed at
 // once. Where room runs out the transfer pauses until it is made, else the rest is relayed.
 #include <algorithm>
@@ -38,9 +38,10 @@ bool Fetch::reserve() {
         if (state_ != State::running) return true;
         count_written_locked();
         const uint64_t left = unpromised_locked(foreseen_locked());
-        const uint64_t ahead =
-            counted_ + reservation_.bytes() - std::min(claimed_.total(), counted_ + reservation_.bytes());
-        if (ahead >= std::max<uint64_t>(room_bytes_, 1) || (left == 0 && room_bytes_ == 0)) return true;
+        const uint64_t ahead = counted_ + reservation_.bytes() -
+                               std::min(claimed_.total(), counted_ + reservation_.bytes());
+        if (ahead >= std::max<uint64_t>(room_bytes_, 1) || (left == 0 && room_bytes_ == 0))
+            return true;
         need = room_bytes_ - std::min(room_bytes_, ahead);
         step = std::max(need, std::min(left, context_.options.space_step_bytes));
     }

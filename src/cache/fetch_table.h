@@ -3,9 +3,9 @@
 // Upstreams that share nothing do not depend on each other: what one says of a blob, how fast it
 // gives it and whether its bytes are right binds no reader of another. So a fetch belongs to the
 // registries that its first reader's repository may ask (group_of()), and who asks others gets a
-// fetch of their own beside it. Of the fetches of a digest one owns its row in the database and what
-// an earlier one left; the others' files have no name and are gone with them, unless they are the
-// first to have the whole, right copy, which is stored and serves all who come from then on.
+// fetch of their own beside it. Of the fetches of a digest one owns its row in the database and
+// what an earlier one left; the others' files have no name and are gone with them, unless they are
+// the first to have the whole, right copy, which is stored and serves all who come from then on.
 #pragma once
 #include <map>
 #include <memory>

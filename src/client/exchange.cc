@@ -250,8 +250,7 @@ size_t Exchange::on_body(char* data, size_t size, size_t count, void* self) {
     const size_t bytes = size * count;
     const auto piece = std::as_bytes(std::span(data, bytes));
     const bool gathers = exchange.call_.gather;
-    if (gathers ? !exchange.gather(piece) : !exchange.take_data(piece))
-        return CURL_WRITEFUNC_ERROR;
+    if (gathers ? !exchange.gather(piece) : !exchange.take_data(piece)) return CURL_WRITEFUNC_ERROR;
     return exchange.paused_ ? CURL_WRITEFUNC_PAUSE : bytes;
 }
 

@@ -252,8 +252,8 @@ std::optional<BlobRange> after_no(const BlobRange& range, const Asked& asked,
     if (!range_field(range)) return std::nullopt;
     // Of a blob that has begun, "no such thing" and "not for you" can only mean the Range.
     const bool not_this = range.size && (asked.status() == 403 || asked.status() == 404);
-    const bool no = refuses_range(asked.status(), asked.same_origin) || adapter.refused_range() ||
-                    not_this;
+    const bool no =
+        refuses_range(asked.status(), asked.same_origin) || adapter.refused_range() || not_this;
     const bool nothing = answer.bytes == 0 && (answer.outcome == Outcome::failed ||
                                                answer.outcome == Outcome::unreachable);
     if (!no && !(range.plain && nothing)) return std::nullopt;

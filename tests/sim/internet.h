@@ -79,9 +79,9 @@ struct Mirror {
 struct Given {
     meta::Extents bytes;
     uint64_t total = 0;
-    uint64_t twice = 0;    // bytes that the same registry had given before
+    uint64_t twice = 0;                  // bytes that the same registry had given before
     std::map<size_t, meta::Extents> by;  // by registry
-    bool damaged = false;  // an answer was not what an honest registry gives
+    bool damaged = false;                // an answer was not what an honest registry gives
     // A request for a part brought nothing: the whole may then be asked for in its place.
     bool no_part = false;
 };
