@@ -12,6 +12,7 @@
 
 #include "base/failure.h"
 #include "base/file.h"
+#include "base/named_file.h"
 #include "base/text.h"
 
 namespace weir::app {
@@ -41,7 +42,7 @@ std::vector<std::string> files_of(const std::string& directory) {
 }
 
 std::string text_of(const std::string& path) {
-    auto text = read_file(posix_files(), path, kMaxBundleBytes);
+    auto text = read_named_file(path, kMaxBundleBytes);
     if (!text) throw Failure(Kind::config_invalid, fmt::format("can't read {}", path));
     return std::move(*text);
 }
@@ -50,17 +51,19 @@ std::string system_bundle() {
     if (const char* given = std::getenv("SSL_CERT_FILE"); given != nullptr && *given != '\0')
         return text_of(given);
     for (const char* path : kSystemBundles)
-        if (auto text = read_file(posix_files(), path, kMaxBundleBytes)) return std::move(*text);
+        if (auto text = read_named_file(path, kMaxBundleBytes)) return std::move(*text);
     return {};
 }
 
-// Replaces the file only when it would change, so that a running transfer never reads half of it.
+// What runs goes on reading the file that it was told; another text is another file.
 std::string write_bundle(const std::string& state_root, const std::string& name,
                          const std::string& text) {
     const std::string directory = join_path(state_root, "tls");
     fs::create_directories(directory);
-    const std::string path = join_path(directory, percent_encode(name) + ".pem");
-    if (read_file(posix_files(), path, kMaxBundleBytes + kMaxBundleBytes) == text) return path;
+    const std::string path =
+        join_path(directory, fmt::format("{}-{:016x}.pem", percent_encode(name),
+                                         static_cast<uint64_t>(std::hash<std::string>{}(text))));
+    if (read_named_file(path, kMaxBundleBytes + kMaxBundleBytes) == text) return path;
     const std::string fresh = path + ".new";
     std::ofstream file(fresh, std::ios::trunc | std::ios::binary);
     file << text;
@@ -86,6 +89,8 @@ client::Tls upstream_tls(const config::Registry& registry, const std::string& st
             if (!fs::exists(key))
                 throw Failure(Kind::config_invalid,
                               fmt::format("certDir: {} has no key beside it ({})", path, key));
+            require_file("certDir:", path);
+            require_file("certDir:", key);
             tls.client_certificate = path;
             tls.client_key = key;
         }

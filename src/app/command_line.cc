@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <exception>
 #include <functional>
 #include <ostream>
@@ -16,14 +17,19 @@
 #include "app/verbs_rebuild.h"
 #include "app/verbs_scrub.h"
 #include "app/verify.h"
+#include "app/which_config.h"
 #include "app/wire.h"
 #include "base/failure.h"
 #include "base/log.h"
+#include "base/redact.h"
+#include "base/text.h"
 #include "config/value.h"
 
 namespace weir::app {
 namespace {
 
+// Further than this a word is another one, not a slip.
+constexpr size_t kMaxSlip = 2;
 constexpr int kFailed = 1;  // a configuration that is wrong, or weir can't run
 
 // Everything that any of them can be told.
@@ -45,43 +51,84 @@ using Action = std::function<int(std::ostream&)>;
 
 void complain(const char* what) {
     log::flush();
-    fmt::print(stderr, "weir: {}\n", what);
+    fmt::print(stderr, "weir: {}\n", without_logins(what));
+}
+
+// The one way to name the configuration, in every verb; see which_config.h.
+void add_config(CLI::App& verb, std::string& path, bool as_argument, const char* about) {
+    auto* option = verb.add_option("-c,--config", path,
+                                   "The configuration. Else WEIR_CONFIG, else /etc/weir/weir.yaml "
+                                   "or weir.json if there is one");
+    if (as_argument) verb.add_option("CONFIG", path, about)->excludes(option);
+}
+
+// Slips are told with what was meant, before the parser says only that it doesn't know the word.
+bool complain_about_verb(const CLI::App& app, int argc, const char* const* argv) {
+    const std::string word = argc > 1 ? argv[1] : "";
+    if (word.empty() || word.starts_with('-')) return false;
+    std::string nearest, all;
+    size_t least = kMaxSlip + 1;
+    for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; })) {
+        const std::string name = verb->get_name();
+        if (name == word) return false;
+        all += (all.empty() ? "" : ", ") + name;
+        const size_t distance = edit_distance(ascii_lower(word), name, kMaxSlip);
+        if (distance < std::min(least, name.size())) {
+            least = distance;
+            nearest = name;
+        }
+    }
+    complain(fmt::format("there is no verb \"{}\"{} (there are: {})", word,
+                         nearest.empty() ? "" : fmt::format("; did you mean \"{}\"?", nearest), all)
+                 .c_str());
+    return true;
 }
 
 void add_serve(CLI::App& app, Said& said, Action& action) {
     auto* serve = app.add_subcommand("serve", "Serve until SIGTERM or SIGINT; SIGHUP reloads");
-    serve->add_option("CONFIG", said.serve.config_path,
-                      "A zot configuration (JSON or YAML), with our own keys under \"weir\". "
-                      "Without one: port 5000 and the public registries");
+    add_config(*serve, said.serve.config_path, true,
+               "A zot configuration (JSON or YAML), with our own keys under \"weir\". "
+               "Without one: port 5000 and the public registries");
     serve->add_flag("--lenient", said.serve.lenient,
                     "Warn about unknown keys and what isn't supported yet, instead of refusing");
-    serve->callback([&] { action = [&said](std::ostream&) { return app::serve(said.serve); }; });
+    serve->callback([&] {
+        action = [&said](std::ostream&) {
+            said.serve.config_path = which_config(said.serve.config_path);
+            return app::serve(said.serve);
+        };
+    });
 }
 
 void add_verify(CLI::App& app, Said& said, Action& action) {
     auto* verify = app.add_subcommand(
         "verify", "Tell key by key what weir makes of a configuration; exit code 0 if it is good");
-    verify->add_option("CONFIG", said.verified, "The file")->required();
+    add_config(*verify, said.verified, true, "The file");
     verify->add_flag("--lenient", said.verify_lenient, "As for serve");
     verify->add_flag("--json", said.verify_json, "For programs");
     verify->callback([&] {
         action = [&said](std::ostream& out) {
+            said.verified = which_config(said.verified);
+            if (said.verified.empty()) {
+                complain("there is no configuration to verify: name one");
+                return kWrongUsage;
+            }
             return app::verify(said.verified, said.verify_lenient, said.verify_json, out);
         };
     });
 }
 
-// A verb on the store. Its configuration is an argument, or, where there is another one, an option.
+// A verb on the store. Its configuration may be its argument, unless that is something else.
 CLI::App* add_verb(CLI::App& app, const char* name, const char* about, Said& said, Action& action,
-                   Action does, bool config_is_option = false) {
+                   Action does, bool takes_argument = false) {
     auto* verb = app.add_subcommand(name, about);
-    verb->add_option(config_is_option ? "--config" : "CONFIG", said.verb.config_path,
-                     "The configuration that weir serves with");
+    add_config(*verb, said.verb.config_path, !takes_argument,
+               "The configuration that weir serves with");
     verb->add_flag("--lenient", said.verb.lenient, "As for serve");
     verb->add_flag("--json", said.verb.json, "For programs");
-    verb->callback([&action, does = std::move(does)] {
-        action = [does](std::ostream& out) {
+    verb->callback([&action, &said, does = std::move(does)] {
+        action = [&said, does](std::ostream& out) {
             try {
+                said.verb.config_path = which_config(said.verb.config_path);
                 return does(out);
             } catch (const Failure& failure) {
                 complain(failure.what());
@@ -166,6 +213,7 @@ int run(int argc, const char* const* argv, std::ostream& out) {
             return kFine;
         };
     });
+    if (complain_about_verb(app, argc, argv)) return kWrongUsage;
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

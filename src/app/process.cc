@@ -16,6 +16,7 @@
 #include <filesystem>
 #include <fstream>
 #include <thread>
+#include <utility>
 
 #include "base/failure.h"
 #include "base/file.h"
@@ -30,6 +31,10 @@ constexpr int kArenas = 2;
 constexpr int kMmapThresholdBytes = 256 * 1024;
 constexpr int kTrimThresholdBytes = 1024 * 1024;
 
+// What is in the state directory is for weir's user: the database holds private manifests.
+constexpr mode_t kOwnerOnlyDirectory = 0700, kOwnerOnlyFile = 0600;
+constexpr int kNoDescriptors = 1;  // not even /dev/null can be opened: nobody can be told
+
 [[noreturn]] void unusable(const std::string& path, const std::string& why) {
     throw Failure(Kind::config_invalid,
                   fmt::format("storage.rootDirectory: {}: {}. Give weir a directory it may write "
@@ -38,6 +43,14 @@ constexpr int kTrimThresholdBytes = 1024 * 1024;
 }
 
 }  // namespace
+
+void open_standard_descriptors() {
+    for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+        if (fcntl(fd, F_GETFD) != -1 || errno != EBADF) continue;
+        // The lowest that is free is this one: those below are open.
+        if (open("/dev/null", O_RDWR) != fd) std::_Exit(kNoDescriptors);
+    }
+}
 
 size_t prepare_process() {
     mallopt(M_ARENA_MAX, kArenas);
@@ -52,6 +65,16 @@ size_t prepare_process() {
     return limit.rlim_cur;
 }
 
+void require_files(size_t limit, size_t threads) {
+    const size_t least = kFilesOfItsOwn + kFilesPerThread * threads;
+    if (limit >= least) return;
+    throw Failure(Kind::config_invalid,
+                  fmt::format("only {} files may be open at once, weir needs {} at least and some "
+                              "thousands to serve many: raise the limit (ulimit -n 65536, or "
+                              "LimitNOFILE=65536 in the service's unit)",
+                              limit, least));
+}
+
 size_t usable_cores() {
     cpu_set_t set;
     CPU_ZERO(&set);
@@ -62,21 +85,41 @@ size_t usable_cores() {
 
 StateRoot::StateRoot(std::string path) : path_(std::move(path)) {
     std::error_code error;
-    std::filesystem::create_directories(path_, error);
+    while (path_.size() > 1 && path_.ends_with('/')) path_.pop_back();
+    if (const std::string parent = parent_path(path_); !parent.empty())
+        std::filesystem::create_directories(parent, error);
     if (error) unusable(path_, error.message());
+    if (mkdir(path_.c_str(), kOwnerOnlyDirectory) != 0 && errno != EEXIST)
+        unusable(path_, std::strerror(errno));
     if (access(path_.c_str(), W_OK | X_OK) != 0) unusable(path_, std::strerror(errno));
+    directory_ = open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory_ < 0) unusable(path_, std::strerror(errno));
+    // NFS locks no directories (EBADF and others): there the file has to do.
+    if (flock(directory_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) refuse();
     const std::string lock = join_path(path_, "weir.lock");
-    lock_ = open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (lock_ < 0) unusable(lock, std::strerror(errno));
-    if (flock(lock_, LOCK_EX | LOCK_NB) != 0) {
-        close(lock_);
-        throw Failure(Kind::config_invalid,
-                      fmt::format("storage.rootDirectory: {} is in use by another weir", path_));
+    lock_ =
+        open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, kOwnerOnlyFile);
+    if (lock_ < 0) {
+        const int reason = errno;
+        release();
+        unusable(lock, std::strerror(reason));
     }
+    if (flock(lock_, LOCK_EX | LOCK_NB) != 0) refuse();
 }
 
 StateRoot::~StateRoot() {
-    close(lock_);
+    release();
+}
+
+void StateRoot::refuse() {
+    release();
+    throw Failure(Kind::config_invalid,
+                  fmt::format("storage.rootDirectory: {} is in use by another weir", path_));
+}
+
+void StateRoot::release() {
+    for (int* fd : {&lock_, &directory_})
+        if (const int open = std::exchange(*fd, -1); open >= 0) close(open);
 }
 
 void write_ready_file(uint16_t port) {

@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "app/certificates.h"
-#include "app/wire.h"
 #include "base/failure.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -52,32 +52,32 @@ bool files_changed(const ServeArguments& arguments, const Configuration& read) {
            stamp_of_files(*read.config) != read.files_stamp;
 }
 
-Reloader::Reloader(ServeArguments arguments, Configuration running, Upstreams& upstreams,
-                   registry::Registry& registry, store::Space& space, http::Listener& listener,
-                   Bounds set_bounds)
+bool Fresh::keeps(std::string_view key) const {
+    return std::ranges::find(kept, key) != kept.end();
+}
+
+Reloader::Reloader(ServeArguments arguments, Configuration running, std::vector<Part> parts)
     : arguments_(std::move(arguments)),
       running_(running.config),
       watched_(std::move(running)),
-      upstreams_(upstreams),
-      registry_(registry),
-      space_(space),
-      listener_(listener),
-      set_bounds_(std::move(set_bounds)) {}
+      parts_(std::move(parts)) {}
 
-void Reloader::apply(std::shared_ptr<const config::Config> fresh) {
-    // What can refuse comes first.
-    auto targets = upstreams_.apply(fresh);
-    if (const auto tls = tls_files(*fresh); tls && running_->http.tls) listener_.reload_tls(*tls);
-    registry_.set_targets(std::move(targets));
-    listener_.set_limits(http_limits(*fresh));
-    space_.set_limits(space_limits(*fresh, posix_files().space(running_->storage.root_directory)));
-    set_bounds_(*fresh);
-    log::set_level(fresh->log.threshold());
-    const auto kept = config::needs_restart(*running_, *fresh);
-    if (!kept.empty())
+void Reloader::apply(const config::Config& read, std::string_view why) {
+    auto reloaded = config::keep_until_restart(*running_, read);
+    const Fresh fresh{std::make_shared<const config::Config>(std::move(reloaded.config)),
+                      std::move(reloaded.kept)};
+    std::vector<Commit> commits;
+    for (const Part& part : parts_) commits.push_back(part(fresh));
+
+    // From here on nothing fails.
+    std::string told;
+    for (const Commit& commit : commits)
+        if (const std::string text = commit(); !text.empty()) told += "; " + text;
+    running_ = fresh.config;
+    if (!fresh.kept.empty())
         log::warn("config", "these keys have changed and need a restart: {}",
-                  fmt::join(kept, ", "));
-    running_ = std::move(fresh);
+                  fmt::join(fresh.kept, ", "));
+    log::info("config", "reloaded ({}){}", why, told);
 }
 
 void Reloader::reload(std::string_view why) {
@@ -85,9 +85,7 @@ void Reloader::reload(std::string_view why) {
                        stamp_of_files(*watched_.config)};
     try {
         seen = read_configuration(arguments_);
-        apply(seen.config);
-        log::info("config", "reloaded ({}); {} of {} upstreams made anew", why, upstreams_.made(),
-                  running_->registries.size());
+        apply(*seen.config, why);
     } catch (const std::exception& error) {
         for (const std::string_view line : split(error.what(), '\n'))
             log::error("config", "{}", line);

@@ -1,19 +1,16 @@
 // app/reload.h: a changed configuration, while weir runs.
 //
 // What can change without a restart changes: upstreams, hosts and routing, freshness, limits, the
-// log's level, credentials, certificates. The rest is told in the log. A configuration that is
-// wrong changes nothing.
+// log's level, credentials, certificates. The rest keeps the value that it has, and is told in the
+// log. A configuration that is wrong changes nothing, and one that is right always takes.
 #pragma once
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
-#include "app/upstreams.h"
 #include "config/config.h"
-#include "http/listener.h"
-#include "registry/registry.h"
-#include "store/space.h"
 
 namespace weir::app {
 
@@ -36,35 +33,42 @@ Configuration read_configuration(const ServeArguments&);
 // Whether its file or one of those that it names is another than when it was read.
 bool files_changed(const ServeArguments&, const Configuration&);
 
-// Main thread only. References outlive it.
+// What is to be in force, and of which keys it has the values of the start all the same, because
+// only a restart changes them.
+struct Fresh {
+    std::shared_ptr<const config::Config> config;
+    std::vector<std::string> kept;
+    bool keeps(std::string_view key) const;
+};
+
+// Main thread only.
 class Reloader {
 public:
-    // What a changed configuration says of the disk's bounds, collection and pins.
-    using Bounds = std::function<void(const config::Config&)>;
+    // One part of what runs. It makes ready what a configuration means for it, touching nothing,
+    // and may refuse (by throwing); what it returns puts it in force and does not fail, and tells
+    // what is worth a word, or nothing. References in it outlive the Reloader.
+    using Commit = std::function<std::string()>;
+    using Part = std::function<Commit(const Fresh&)>;
 
-    Reloader(ServeArguments arguments, Configuration running, Upstreams& upstreams,
-             registry::Registry& registry, store::Space& space, http::Listener& listener,
-             Bounds set_bounds);
+    Reloader(ServeArguments arguments, Configuration running, std::vector<Part> parts);
 
     // A file that matters has changed since the last reload: the configuration, credentials,
     // certificates. Also one that the reload refused.
     bool files_changed() const { return app::files_changed(arguments_, watched_); }
-    // Never throws; the log tells what became of it. `why`: "SIGHUP".
+    // All parts make ready, then all are put in force; when one refuses, or the file is wrong,
+    // nothing changes. Never throws; the log tells what became of it. `why`: "SIGHUP".
     void reload(std::string_view why);
 
+    // What is in force: of what only a restart changes, the values of the start.
     const config::Config& running() const { return *running_; }
 
 private:
-    void apply(std::shared_ptr<const config::Config> fresh);
+    void apply(const config::Config& read, std::string_view why);
 
     const ServeArguments arguments_;
     std::shared_ptr<const config::Config> running_;
     Configuration watched_;  // the last that could be read, in force or not
-    Upstreams& upstreams_;
-    registry::Registry& registry_;
-    store::Space& space_;
-    http::Listener& listener_;
-    Bounds set_bounds_;
+    std::vector<Part> parts_;
 };
 
 }  // namespace weir::app

@@ -1,17 +1,23 @@
 #include "app/server.h"
 
+#include <unistd.h>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <climits>
 #include <functional>
 #include <utility>
 
 #include "app/durable_tier.h"
 #include "app/process.h"
+#include "app/reload_parts.h"
 #include "app/signals.h"
+#include "app/which_config.h"
 #include "app/wire.h"
 #include "app/wire_tiers.h"
+#include "base/calendar.h"
 #include "base/failure.h"
 #include "base/log.h"
 
@@ -99,14 +105,34 @@ void announce(const config::Config& config, const registry::Targets& targets, ui
     const bool tls = config.http.tls.has_value();
     const bool any = config.http.address == "0.0.0.0" || config.http.address == "::";
     const std::string host = any ? "localhost" : config.http.address;
-    log::info(kRoom, "weir {} serves on {}://{}:{}, state in {}, upstreams: {}", kVersion,
-              tls ? "https" : "http", config.http.address, port, config.storage.root_directory,
-              upstream_names(config));
+    log::info(kRoom, "weir {} serves on {}://{}:{}, state in {}, configuration: {}, upstreams: {}",
+              kVersion, tls ? "https" : "http", config.http.address, port,
+              config.storage.root_directory, config_name(config.path), upstream_names(config));
     const auto names = targets.routing().names();
     if (names.empty()) return;
     const bool hub = std::ranges::find(names, "docker.io") != names.end();
     log::info(kRoom, "to try it: podman pull {}{}:{}/{}/{}", tls ? "" : "--tls-verify=false ", host,
               port, hub ? "docker.io" : names.front(), hub ? "library/alpine" : "<repository>");
+}
+
+// Who starts weir without a file has read nothing yet.
+void introduce(const config::Config& config, uint16_t port) {
+    if (!config.path.empty()) return;
+    char name[HOST_NAME_MAX + 1] = "this-machine";
+    gethostname(name, sizeof name - 1);
+    log::info(kRoom,
+              "no configuration: what is fetched is kept in {}; another place is "
+              "storage.rootDirectory of a file (weir serve FILE, or {}/weir.yaml)",
+              config.storage.root_directory, kConfigDirectory);
+    log::info(kRoom,
+              "this is plain HTTP, for everybody who reaches port {}: pulls are not "
+              "encrypted (http.tls), and nobody is asked who they are",
+              port);
+    log::info(kRoom,
+              "from another machine: podman pull --tls-verify=false "
+              "{0}:{1}/docker.io/library/alpine; docker and containerd: {0}:{1} as a mirror "
+              "of docker.io (README.md)",
+              name, port);
 }
 
 void wait_for_the_end(Signals& signals, Reloader& reloader) {
@@ -131,11 +157,15 @@ int serve(const ServeArguments& arguments) {
     const auto& config = read.config;
     open_log(*config);
     const size_t file_limit = prepare_process();
+    require_files(file_limit, loop_count(*config) + config->threads.transfers);
     const StateRoot root(config->storage.root_directory);
 
     LoopGroup loops(loop_count(*config));
     ThreadPool pool("pool", config->threads.pool);
-    const auto metadata = meta::open_sqlite(metadata_options(*config));
+    SteadyCalendar calendar(system_clock());
+    auto for_metadata = metadata_options(*config);
+    for_metadata.clock = &calendar;
+    const auto metadata = meta::open_sqlite(std::move(for_metadata));
     const auto store = store::open_disk_store(store_options(*config), posix_files(), pool);
     const auto disk = [&root] { return posix_files().space(root.path()); };
     const auto usage = metadata->usage();
@@ -145,11 +175,14 @@ int serve(const ServeArguments& arguments) {
     DurableTier durable(*config, client, pool);
     Upstreams upstreams(client, system_clock(), system_random(), root.path());
     const auto targets = upstreams.apply(config);
-    cache::Cache cache(cache_options(*config), &loops, *metadata, *store, space, pool,
-                       system_clock(), system_random());
+    cache::Cache cache(cache_options(*config), &loops, *metadata, *store, space, pool, calendar,
+                       system_random());
     Ending ending(loops, cache, durable, client);
     metadata->set_configured_pins(configured_pins(*config));
-    registry::Registry registry(access_format(*config), all(loops), cache, targets);
+    const auto options = cache_options(*config);
+    registry::Registry registry(
+        access_format(*config), all(loops), cache, targets,
+        cache::split_memory(options.memory_bytes, options.manifest_memory_bytes).memos);
     status::Status front(status_options(*config), registry, pool);
     http::Listener listener(listener_options(*config), loops, pool, front);
     front.set_sources({.cache = &cache,
@@ -173,13 +206,12 @@ int serve(const ServeArguments& arguments) {
     front.set_phase(status::Phase::ready);
     log::debug(kRoom, "{} loops, {} open files at most", loops.size(), file_limit);
     announce(*config, *targets, listener.port());
+    introduce(*config, listener.port());
     write_ready_file(listener.port());
 
-    const auto set_bounds = [&](const config::Config& fresh) {
-        cache.set_bounds(eviction_options(fresh, disk()), collector_options(fresh));
-        metadata->set_configured_pins(configured_pins(fresh));
-    };
-    Reloader reloader(arguments, read, upstreams, registry, space, listener, set_bounds);
+    Reloader reloader(arguments, read,
+                      {reload_log(), reload_upstreams(upstreams, registry), reload_http(listener),
+                       reload_bounds(cache, *metadata, space, disk)});
     wait_for_the_end(signals, reloader);
 
     front.set_phase(status::Phase::draining);

@@ -1,6 +1,7 @@
 #include "app/upstreams.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <utility>
 
 #include "app/certificates.h"
@@ -57,30 +58,30 @@ Upstreams::Entry Upstreams::make(const config::Config& config,
     } else {
         who = [book = book_](std::string_view host_port,
                              std::string_view repository) -> std::optional<upstream::Credential> {
-            auto found = book->get()->find(host_port, repository);
+            const auto credentials = book->get();
+            auto found = credentials ? credentials->find(host_port, repository) : std::nullopt;
             if (!found) return std::nullopt;
             return to_upstream(std::move(*found));
         };
     }
-    entry.upstream = std::make_shared<upstream::Upstream>(
-        upstream_options(config, registry, upstream_tls(registry, state_root_)), client_, clock_,
-        random_, std::move(who));
+    const client::Tls tls = upstream_tls(registry, state_root_);
+    entry.bundle = tls.ca_file;
+    entry.upstream = std::make_shared<upstream::Upstream>(upstream_options(config, registry, tls),
+                                                          client_, clock_, random_, std::move(who));
     return entry;
 }
 
-std::shared_ptr<const registry::Targets> Upstreams::apply(
-    std::shared_ptr<const config::Config> config) {
-    auto credentials =
+Upstreams::Prepared Upstreams::prepare(std::shared_ptr<const config::Config> config) {
+    Prepared prepared;
+    prepared.credentials =
         std::make_shared<const config::Credentials>(config::Credentials::load(*config));
-    for (const auto& warning : credentials->warnings()) log::warn("config", "{}", warning);
-    if (!book_->get()) book_->put(credentials);
+    for (const auto& warning : prepared.credentials->warnings()) log::warn("config", "{}", warning);
 
-    std::vector<Entry> before, after;
+    std::vector<Entry> before;
     {
         std::lock_guard lock(mutex_);
         before = entries_;
     }
-    size_t made = 0;
     std::vector<cache::Candidate> sources;
     for (const config::Registry& registry : config->registries) {
         const auto part = upstream_part(registry);
@@ -89,20 +90,41 @@ std::shared_ptr<const registry::Targets> Upstreams::apply(
             return entry.part == part && entry.certificates == certificates &&
                    entry.max_manifest_bytes == config->limits.max_manifest_bytes;
         });
-        if (known == before.end()) ++made;
-        if (known != before.end()) known->upstream->forget_ways();
-        after.push_back(known == before.end() ? make(*config, registry) : *known);
-        sources.push_back({.upstream = after.back().upstream,
+        if (known == before.end()) ++prepared.made;
+        prepared.entries.push_back(known == before.end() ? make(*config, registry) : *known);
+        sources.push_back({.upstream = prepared.entries.back().upstream,
                            .repository = {},
                            .fetch = fetch_policy(*config, registry)});
     }
-    auto targets = std::make_shared<const registry::Targets>(config, std::move(sources));
-    book_->put(std::move(credentials));
+    prepared.targets = std::make_shared<const registry::Targets>(config, std::move(sources));
+    return prepared;
+}
+
+void Upstreams::commit(Prepared prepared) {
+    book_->put(std::move(prepared.credentials));
+    std::vector<Entry> before;
     {
         std::lock_guard lock(mutex_);
-        entries_.swap(after);
+        before = std::exchange(entries_, std::move(prepared.entries));
     }
-    made_ = made;
+    // Only this thread writes entries_. A kept upstream keeps its tokens and its places; what it
+    // took hosts to want, and whom it set aside, ends with a reload.
+    for (const Entry& entry : before) entry.upstream->forget_learnt();
+    const auto in_use = [this](const std::string& bundle) {
+        return std::ranges::find(entries_, bundle, &Entry::bundle) != entries_.end();
+    };
+    std::error_code ignored;
+    for (const std::string& bundle : std::exchange(retired_, {}))
+        if (!in_use(bundle)) std::filesystem::remove(bundle, ignored);
+    for (const Entry& entry : before)
+        if (!entry.bundle.empty() && !in_use(entry.bundle)) retired_.push_back(entry.bundle);
+}
+
+std::shared_ptr<const registry::Targets> Upstreams::apply(
+    std::shared_ptr<const config::Config> config) {
+    auto prepared = prepare(std::move(config));
+    auto targets = prepared.targets;
+    commit(std::move(prepared));
     return targets;
 }
 

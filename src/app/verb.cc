@@ -8,6 +8,7 @@
 #include "app/durable_tier.h"
 #include "app/reload.h"
 #include "app/upstreams.h"
+#include "app/which_config.h"
 #include "app/wire.h"
 #include "app/wire_tiers.h"
 #include "base/failure.h"
@@ -22,8 +23,14 @@ constexpr size_t kPoolThreads = 4;
 std::shared_ptr<const config::Config> read(const VerbArguments& arguments) {
     // The verb's answer goes to standard output, what it has to say besides to standard error.
     log::open(log::Level::warn, log::Format::text, "");
-    return read_configuration({.config_path = arguments.config_path, .lenient = arguments.lenient})
-        .config;
+    auto config =
+        read_configuration({.config_path = arguments.config_path, .lenient = arguments.lenient})
+            .config;
+    // Which one is easily another than was meant: the user's own instead of the server's.
+    if (!arguments.json)
+        fmt::print(stderr, "store: {}, configuration: {}\n", config->storage.root_directory,
+                   config_name(arguments.config_path));
+    return config;
 }
 
 }  // namespace

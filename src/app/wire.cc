@@ -1,5 +1,7 @@
 #include "app/wire.h"
 
+#include <unistd.h>
+
 #include <chrono>
 
 #include "app/process.h"
@@ -94,6 +96,7 @@ cache::Options cache_options(const config::Config& config) {
     options.chunk_bytes = config.fetch.chunk_bytes;
     options.range_ahead_bytes = config.fetch.range_ahead_bytes;
     options.record_bytes = config.fetch.record_interval_bytes;
+    options.memory_bytes = config.memory.bytes;
     options.manifest_memory_bytes = config.memory.manifest_bytes;
     options.open_files = config.memory.open_files;
     options.relay_buffer_bytes = config.relay.buffer_bytes;
@@ -102,7 +105,10 @@ cache::Options cache_options(const config::Config& config) {
 }
 
 log::Format access_format(const config::Config& config) {
-    return config.log.format == "text" ? log::Format::text : log::Format::json;
+    const bool for_people =
+        config.log.format == "text" ||
+        (config.log.format == "auto" && config.log.output.empty() && isatty(STDOUT_FILENO) == 1);
+    return for_people ? log::Format::text : log::Format::json;
 }
 
 status::Status::Options status_options(const config::Config& config) {

@@ -25,6 +25,7 @@ upstream::Options upstream_options(const config::Config&, const config::Registry
                                    const client::Tls& tls);
 cache::FetchPolicy fetch_policy(const config::Config&, const config::Registry&);
 cache::Options cache_options(const config::Config&);
+// Of all lines; "auto" looks at standard output.
 log::Format access_format(const config::Config&);
 status::Status::Options status_options(const config::Config&);
 http::Limits http_limits(const config::Config&);

@@ -115,6 +115,10 @@ cache::EvictionOptions eviction_options(const config::Config& config, const Disk
     for (const auto& [upstream, size] : given.quotas)
         options.quotas[upstream] = size.of(disk.total_bytes);
     options.durable_tier = has_s3(config);
+    constexpr uint64_t kLeastMetadata = 8ull << 20;
+    options.metadata_bytes = given.metadata_bytes != 0 ? given.metadata_bytes
+                             : most == 0               ? meta::Upkeep::kBytes
+                                                       : std::max(most / 4, kLeastMetadata);
     return options;
 }
 

@@ -5,10 +5,13 @@
 #include <fmt/format.h>
 
 #include "async/signal.h"
+#include "async/turns.h"
 #include "base/check.h"
 
 namespace weir {
 namespace {
+constexpr size_t kTimersPerTurn = 32;
+
 thread_local Loop* t_current = nullptr;
 
 struct CurrentLoop {
@@ -65,12 +68,14 @@ void Loop::arm() {
     });
 }
 
+// At most kTimersPerTurn: thousands that are due together, as when an upstream that said nothing to
+// thousands comes to its deadline, do not keep the loop from its sockets.
 size_t Loop::fire_due() {
     size_t fired = 0;
     const TimePoint now = clock_.now();
     // A timer set by a callback for "now" waits for the next turn, so this ends.
     const uint64_t last = sequence_;
-    while (!timers_.empty()) {
+    while (!timers_.empty() && fired < kTimersPerTurn) {
         auto first = timers_.begin();
         if (first->first.at > now || first->first.sequence > last) break;
         auto f = std::move(first->second);
@@ -119,8 +124,15 @@ LoopGroup::~LoopGroup() {
 
 void LoopGroup::start() {
     for (size_t i = 0; i < loops_.size(); ++i) {
-        threads_.emplace_back([loop = loops_[i].get()] { loop->run(); });
-        pthread_setname_np(threads_.back().native_handle(), fmt::format("loop-{}", i).c_str());
+        const std::string name = fmt::format("loop-{}", i);
+        threads_.emplace_back([loop = loops_[i].get(), name] {
+            Turns turns(name);
+            turns.begin(system_clock().now());
+            t_turns = &turns;
+            loop->run();
+            t_turns = nullptr;
+        });
+        pthread_setname_np(threads_.back().native_handle(), name.c_str());
     }
 }
 

@@ -46,6 +46,10 @@ const char* kind_name(Kind kind) {
             return "upstream_timeout";
         case Kind::upstream_refused:
             return "upstream_refused";
+        case Kind::upstream_denied:
+            return "upstream_denied";
+        case Kind::upstream_rejected:
+            return "upstream_rejected";
         case Kind::target_forbidden:
             return "target_forbidden";
         case Kind::no_space:

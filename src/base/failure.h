@@ -29,8 +29,10 @@ enum class Kind {
     upstream_unreachable,  // refused, reset, no route, name not found, TLS failure
     upstream_bad,          // an answer that can't be used: 5xx, nonsense, wrong digest, wrong size
     upstream_timeout,
-    upstream_refused,  // 401/403 after a fresh token
-    target_forbidden,  // a realm, redirect or mirror that points where weir must not go
+    upstream_refused,   // 401/403 after a fresh token
+    upstream_denied,    // a 4xx that is about policy: 402, 412, 423, 451
+    upstream_rejected,  // any other 4xx about this one request
+    target_forbidden,   // a realm, redirect or mirror that points where weir must not go
     no_space,
     overloaded,  // a named limit of weir is reached
     draining,

@@ -1,5 +1,8 @@
 #include "base/log.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <spdlog/async.h>
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
@@ -8,6 +11,7 @@
 #include <fmt/chrono.h>
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <condition_variable>
 #include <memory>
@@ -17,6 +21,7 @@
 #include <vector>
 
 #include "base/failure.h"
+#include "base/redact.h"
 
 namespace weir::log {
 namespace {
@@ -116,6 +121,16 @@ const char* level_name(Level level) {
     return "info";
 }
 
+// To open a pipe that nobody reads would wait for ever.
+void refuse_unread_pipe(const std::string& path) {
+    const int fd = ::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd >= 0) {
+        ::close(fd);
+    } else if (errno == ENXIO) {
+        throw spdlog::spdlog_ex("nobody reads this pipe");
+    }
+}
+
 // `key` is the configuration's word for `path`, for the error's message.
 std::shared_ptr<spdlog::async_logger> make_logger(State& s, const char* name, const char* key,
                                                   const std::string& path) {
@@ -124,6 +139,7 @@ std::shared_ptr<spdlog::async_logger> make_logger(State& s, const char* name, co
         sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
     } else {
         try {
+            refuse_unread_pipe(path);
             sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(path);
         } catch (const spdlog::spdlog_ex& error) {
             throw Failure(Kind::config_invalid,
@@ -241,11 +257,18 @@ bool enabled(Level level) {
 
 void reopen() {
     State& s = state();
-    std::lock_guard lock(s.mutex);
+    std::unique_lock lock(s.mutex);
     if (s.logger) s.logger->flush();
     if (s.access) s.access->flush();
-    s.logger = make_event_logger(s);
-    s.access = make_access_logger(s);
+    try {
+        auto fresh = make_event_logger(s);
+        s.access = make_access_logger(s);
+        s.logger = std::move(fresh);
+    } catch (const Failure& failure) {
+        // What is open goes on being written, whatever its name is by now.
+        lock.unlock();
+        write(Level::error, "app", "the log stays as it is: " + std::string(failure.what()));
+    }
 }
 
 void flush() {
@@ -298,6 +321,8 @@ void append_json_escaped(std::string& out, std::string_view text) {
 
 void write(Level level, std::string_view room, std::string_view message) {
     const std::string time = now_text();
+    std::string redacted;
+    if (message.find('@') != std::string_view::npos) message = redacted = without_logins(message);
     std::string line;
     if (g_format.load(std::memory_order_relaxed) == Format::json) {
         line = fmt::format(R"({{"time":"{}","level":"{}","room":"{}","message":")", time,

@@ -13,6 +13,8 @@
 
 #include "base/failure.h"
 #include "base/file.h"
+#include "base/log.h"
+#include "base/named_file.h"
 
 namespace weir {
 namespace {
@@ -38,8 +40,6 @@ public:
             if (got == 0) break;
             if (got < 0) {
                 if (errno == EINTR) continue;
-                // A pipe has no offset; configuration can come from one.
-                if (errno == ESPIPE) return read_stream(into.subspan(done)) + done;
                 fail("read", path_, errno);
             }
             done += static_cast<size_t>(got);
@@ -106,33 +106,34 @@ public:
     int descriptor() const override { return fd_; }
 
 private:
-    size_t read_stream(std::span<std::byte> into) const {
-        size_t done = 0;
-        while (done < into.size()) {
-            const ssize_t got = ::read(fd_, into.data() + done, into.size() - done);
-            if (got == 0) break;
-            if (got < 0) {
-                if (errno == EINTR) continue;
-                fail("read", path_, errno);
-            }
-            done += static_cast<size_t>(got);
-        }
-        return done;
-    }
-
     int fd_;
     std::string path_;
 };
 
+std::shared_ptr<File> no_file(const std::string& path) {
+    log::warn("store", "{} is {}, not a file: taken as missing", path,
+              instead_of_file(path, Links::refused));
+    return nullptr;
+}
+
 class PosixFiles : public Files {
 public:
+    // Somebody may have put anything in a file's place. O_NONBLOCK: a pipe without a writer would
+    // hold this thread for ever. Regular files know nothing of it.
     std::shared_ptr<File> open(const std::string& path, bool writable) override {
-        const int fd = ::open(path.c_str(), (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+        constexpr int kFlags = O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY;
+        const int fd = ::open(path.c_str(), (writable ? O_RDWR : O_RDONLY) | kFlags);
         if (fd < 0) {
             if (errno == ENOENT || errno == ENOTDIR) return nullptr;
+            // A link; a directory to be written; a pipe or socket that nobody reads.
+            if (errno == ELOOP || errno == EISDIR || errno == ENXIO) return no_file(path);
             fail("open", path, errno);
         }
-        return std::make_shared<PosixFile>(fd, path);
+        auto file = std::make_shared<PosixFile>(fd, path);
+        struct stat status{};
+        if (::fstat(fd, &status) != 0) fail("stat", path, errno);
+        if (!S_ISREG(status.st_mode)) return no_file(path);
+        return file;
     }
 
     std::shared_ptr<File> create(const std::string& path) override {
@@ -147,7 +148,8 @@ public:
 
     bool remove(const std::string& path) override {
         if (::unlink(path.c_str()) == 0) return true;
-        if (errno == ENOENT || errno == ENOTDIR) return false;
+        // What isn't a file is not ours, and stays.
+        if (errno == ENOENT || errno == ENOTDIR || errno == EISDIR) return false;
         fail("remove", path, errno);
     }
 

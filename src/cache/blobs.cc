@@ -17,26 +17,35 @@ constexpr Duration kLookTime = 20ms;
 std::string_view sum_text(const oci::Digest& digest) {
     return as_text(digest.sum());
 }
+// Where the size has to be told to a client.
+uint64_t size_or_fail(std::optional<uint64_t> size, const oci::Digest& digest) {
+    if (!size)
+        throw Failure(Kind::upstream_bad,
+                      fmt::format("blob {}: no upstream tells its size", digest.text()));
+    return *size;
+}
+
 }  // namespace
 
-Blobs::Blobs(const Options& options, meta::Metadata& metadata, store::Store& store,
-             store::Space& space, Pool& pool, Clock& clock, Random& random, Scope& scope)
+Blobs::Blobs(const Options& options, const MemoryShares& shares, meta::Metadata& metadata,
+             store::Store& store, store::Space& space, Pool& pool, Clock& clock, Random& random,
+             Scope& scope)
     : options_(options),
       metadata_(metadata),
       store_(store),
       pool_(pool),
       clock_(clock),
-      index_(options.index_entries, metadata),
-      files_(options.open_files, metadata),
-      links_(options.index_entries, metadata),
-      negatives_(options.negative_entries, clock),
-      bad_origins_(options.negative_entries),
+      index_(shares.index / 4 * 3, metadata),
+      files_(options.open_files, metadata, decltype(files_)::Weigh::entries),
+      links_(shares.links / 2, metadata),
+      negatives_(shares.negative / 3, clock),
+      bad_origins_(options.bad_origin_entries),
       permits_(options.max_fetches, options.max_queued_fetches),
       context_{options, metadata, store, space, pool, clock, random, scope, permits_, bad_origins_},
       table_(context_),
       relays_(options, scope, pool, clock, table_),
       proofs_(scope),
-      asked_once_(options.index_entries) {
+      asked_once_(shares.index / 4) {
     context_.lose = [&metadata](const oci::Digest& digest, uint64_t generation) {
         metadata.remove_blob(digest, generation);
     };
@@ -54,7 +63,7 @@ void Blobs::set_tiers(Tiers tiers) {
     if (const uint64_t bound = tiers_.admit_min_bytes; bound > 0)
         context_.admits = [this, bound](const oci::Digest& digest, uint64_t size) {
             if (size < bound || asked_once_.get(digest)) return true;
-            asked_once_.put(digest, true);
+            asked_once_.put(digest, true, entry_bytes(digest));
             return false;
         };
 }
@@ -145,7 +154,8 @@ Task<Blobs::Known> Blobs::look_up(TargetPtr target, oci::Digest digest) {
     if (row.first && row.first->on_disk) {
         known.stored = StoredBlob{row.first->size, row.first->generation,
                                   std::make_shared<const std::string>(row.first->upstream), as_of};
-        index_.put(digest, *known.stored, as_of);
+        constexpr uint64_t kNameBytes = 96;  // of its upstream
+        index_.put(digest, *known.stored, as_of, kNameBytes);
     }
     known.linked = row.second;
     if (known.linked) linked(target->repository, digest, as_of);
@@ -174,16 +184,12 @@ Task<std::shared_ptr<const File>> Blobs::open_file(oci::Digest digest, StoredBlo
     co_return file;
 }
 
-Task<uint64_t> Blobs::ask_upstream(TargetPtr target, oci::Digest digest, bool link) {
+Task<std::optional<uint64_t>> Blobs::ask_upstream(TargetPtr target, oci::Digest digest, bool link) {
     Verdict verdict;
     const TimePoint deadline = clock_.now() + options_.miss_timeout * 9 / 10;
     for (const Candidate& candidate : target->candidates) {
-        auto answer =
+        const auto answer =
             co_await candidate.upstream->blob_head(candidate.repository, digest, deadline);
-        if (answer.outcome == upstream::Outcome::ok && answer.size == 0 && !names_nothing(digest)) {
-            answer.outcome = upstream::Outcome::failed;
-            answer.detail = answer.mirror + " says that it has no bytes, which is another blob";
-        }
         if (answer.outcome == upstream::Outcome::ok) {
             if (link) co_await this->link(target, digest);
             co_return answer.size;
@@ -204,7 +210,8 @@ Task<> Blobs::link(TargetPtr target, oci::Digest digest) {
     if (co_await ask_disk(pool_, std::move(put), false)) linked(target->repository, digest, as_of);
 }
 
-Task<uint64_t> Blobs::prove(TargetPtr target, oci::Digest digest, bool link, TimePoint deadline) {
+Task<std::optional<uint64_t>> Blobs::prove(TargetPtr target, oci::Digest digest, bool link,
+                                           TimePoint deadline) {
     const std::string key = negative_key(*target, digest);
     if (negatives_.holds(key))
         throw NegativeHit(Kind::blob_unknown, fmt::format("blob {} is not known", digest.text()));
@@ -272,7 +279,7 @@ Task<BlobView> Blobs::blob(TargetPtr target, oci::Digest digest, std::vector<Wan
         view.from = From::joined;
         co_return view;
     }
-    view.size = co_await prove(target, digest, false, deadline);
+    view.size = size_or_fail(co_await prove(target, digest, false, deadline), digest);
     co_return view;
 }
 
@@ -304,9 +311,11 @@ Task<BlobView> Blobs::fetch(TargetPtr target, oci::Digest digest, std::vector<Wa
     view.digest = digest;
     bool unkept = false;
     std::shared_ptr<Fetch> fetch;
+    std::optional<Fetch::Interest> interest;
     try {
         const auto joined = table_.join_or_start(digest, wanted, origins);
         fetch = joined.fetch;
+        interest.emplace(fetch);
         view.from = joined.fresh ? From::miss : From::joined;
         if (joined.fresh && known.in_durable_tier && known.linked) view.from = From::hit_s3;
         view.size = co_await fetch->head(deadline, wanted);
@@ -350,7 +359,7 @@ Task<BlobView> Blobs::relay(TargetPtr target, oci::Digest digest, Known known, T
     if (known.linked && known.in_durable_tier) {
         view.size = *known.in_durable_tier;
     } else {
-        view.size = co_await prove(target, digest, false, deadline);
+        view.size = size_or_fail(co_await prove(target, digest, false, deadline), digest);
     }
     view.readable =
         std::make_shared<RelayReadable>(relays_, digest, view.size, origins_for(*target, known));

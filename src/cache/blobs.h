@@ -9,6 +9,7 @@
 #include "cache/erasures.h"
 #include "cache/fetch_table.h"
 #include "cache/lookup.h"
+#include "cache/memory.h"
 #include "cache/relay.h"
 #include "meta/upkeep.h"
 #include "store/remote.h"
@@ -18,8 +19,8 @@ namespace weir::cache {
 // Any loop.
 class Blobs {
 public:
-    Blobs(const Options&, meta::Metadata&, store::Store&, store::Space&, Pool&, Clock&, Random&,
-          Scope&);
+    Blobs(const Options&, const MemoryShares&, meta::Metadata&, store::Store&, store::Space&, Pool&,
+          Clock&, Random&, Scope&);
 
     std::optional<BlobView> blob_now(const TargetPtr&, const oci::Digest&);
     Task<BlobView> blob(TargetPtr, oci::Digest, std::vector<WantedRange> wanted, bool head);
@@ -55,8 +56,11 @@ public:
     Task<> stop();
     FetchTable& fetches() { return table_; }
     Relays& relays() { return relays_; }
-    Semaphore& permits() { return permits_; }
+    FairSemaphore& permits() { return permits_; }
     Touches& touches() { return touches_; }
+    uint64_t index_bytes() const { return index_.weight() + asked_once_.weight(); }
+    uint64_t link_bytes() const { return links_.weight(); }
+    uint64_t negative_bytes() const { return negatives_.weight(); }
 
 private:
     struct Known {
@@ -71,8 +75,9 @@ private:
     Task<std::shared_ptr<const File>> open_file(oci::Digest, StoredBlob);
     // An upstream of the target confirms that the repository has the blob; throws otherwise. Gives
     // its size.
-    Task<uint64_t> prove(TargetPtr, oci::Digest, bool link, TimePoint deadline);
-    Task<uint64_t> ask_upstream(TargetPtr, oci::Digest, bool link);
+    // The size as the upstream tells it; nullopt: it is there, and nobody says how large it is.
+    Task<std::optional<uint64_t>> prove(TargetPtr, oci::Digest, bool link, TimePoint deadline);
+    Task<std::optional<uint64_t>> ask_upstream(TargetPtr, oci::Digest, bool link);
     Task<BlobView> fetch(TargetPtr, oci::Digest, std::vector<WantedRange> wanted, Known known,
                          TimePoint deadline);
     Task<bool> wait_for_another(oci::Digest, std::string group, TimePoint deadline);
@@ -94,11 +99,11 @@ private:
     Negatives negatives_;
     Touches touches_;
     Lru<std::string, TimePoint> bad_origins_;
-    Semaphore permits_;
+    FairSemaphore permits_;
     FetchContext context_;
     FetchTable table_;
     Relays relays_;
-    Flight<std::string, uint64_t> proofs_;
+    Flight<std::string, std::optional<uint64_t>> proofs_;
     Tiers tiers_;
     Lru<oci::Digest, bool, oci::DigestHash> asked_once_;
     // Readers of stored files, by digest. Shared with their tokens, which may outlive a request by

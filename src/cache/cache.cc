@@ -26,9 +26,11 @@ struct Cache::Impl {
           loops(l),
           metadata(m),
           pool(p),
-          blobs(options, m, s, sp, p, c, r, scope),
-          manifests(options, m, p, c, scope, blobs),
-          lists(options, m, p, c, scope, manifests),
+          shares(split_memory(o.memory_bytes, o.manifest_memory_bytes)),
+          answers(shares.manifests + shares.lists + shares.answers),
+          blobs(options, shares, m, s, sp, p, c, r, scope),
+          manifests(options, shares, m, p, c, scope, blobs, answers),
+          lists(options, shares, m, sp, p, c, scope, answers),
           store(s),
           space(sp),
           clock(c),
@@ -66,6 +68,19 @@ struct Cache::Impl {
         });
     }
 
+    MemoryShares memory() const {
+        MemoryShares now;
+        now.manifests = manifests.memory_bytes();
+        now.tags = manifests.tag_bytes();
+        now.links = manifests.link_bytes() + blobs.link_bytes();
+        now.index = blobs.index_bytes();
+        now.lists = lists.memory_bytes();
+        now.negative = manifests.negative_bytes() + blobs.negative_bytes() + lists.quiet_bytes();
+        const uint64_t kept = now.manifests + now.lists;
+        now.answers = answers.bytes() - std::min(answers.bytes(), kept);
+        return now;
+    }
+
     // Access times go to the database in batches; a crash loses the last interval, which only blurs
     // the order of eviction.
     Task<> flush_touches() {
@@ -82,6 +97,8 @@ struct Cache::Impl {
     LoopGroup* loops;
     meta::Metadata& metadata;
     Pool& pool;
+    const MemoryShares shares;
+    Answers answers;
     Scope scope{"cache"};
     Blobs blobs;
     Manifests manifests;
@@ -114,6 +131,7 @@ void Cache::start_tiers(TierOptions tiers) {
     i.tiers = tiers;
     meta::Upkeep& upkeep = *tiers.upkeep;
     upkeep.enable_uploads(tiers.remote != nullptr);
+    upkeep.bound_metadata(tiers.eviction.metadata_bytes);
     i.erasures = std::make_unique<Erasures>(upkeep, i.store, &i.space, i.pool);
     i.left_overs =
         std::make_unique<LeftOvers>(i.metadata, *i.erasures, i.blobs.fetches(), i.pool, i.clock);
@@ -146,6 +164,7 @@ void Cache::start_tiers(TierOptions tiers) {
 }
 
 void Cache::set_bounds(EvictionOptions eviction, CollectorOptions collector) {
+    if (impl_->tiers.upkeep) impl_->tiers.upkeep->bound_metadata(eviction.metadata_bytes);
     if (impl_->evictor) impl_->evictor->set_options(std::move(eviction));
     if (impl_->collector) impl_->collector->set_options(std::move(collector));
 }
@@ -205,11 +224,14 @@ Task<Snapshot> Cache::snapshot() {
     snapshot.fetches_waiting = impl_->blobs.permits().waiting();
     snapshot.relays = impl_->blobs.relays().running();
     snapshot.manifest_memory_bytes = impl_->manifests.memory_bytes();
+    snapshot.memory = impl_->memory();
     snapshot.usage =
         co_await impl_->pool.run([impl = impl_.get()] { return impl->metadata.usage(); });
     if (impl_->tiers.upkeep) {
         snapshot.tiers = co_await impl_->pool.run(
             [impl = impl_.get()] { return impl->tiers.upkeep->tier_usage(); });
+        snapshot.metadata_bytes = co_await impl_->pool.run(
+            [impl = impl_.get()] { return impl->tiers.upkeep->metadata_bytes(); });
     }
     if (impl_->tiers.remote) {
         snapshot.durable_tier = true;

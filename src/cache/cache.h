@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/random.h"
+#include "cache/memory.h"
 #include "cache/tiers.h"
 #include "cache/types.h"
 #include "meta/metadata.h"
@@ -39,13 +40,13 @@ struct Options {
     uint64_t space_step_bytes = 4ull << 20;
     uint64_t range_ahead_bytes =
         32ull << 20;  // a reader further ahead than this gets a transfer of its own
-    uint64_t record_bytes = 32ull << 20;  // extents are made durable each so many new bytes
-    uint64_t manifest_memory_bytes = 64ull << 20;
-    size_t index_entries = 65536;  // blobs, tags and links remembered in memory, each
-    size_t open_files = 1024;      // files kept open for hot blobs
+    uint64_t record_bytes = 32ull << 20;   // extents are made durable each so many new bytes
+    uint64_t memory_bytes = kMemoryBytes;  // of all that is remembered (cache/memory.h)
+    uint64_t manifest_memory_bytes = 64ull << 20;  // of that, at most, for manifests
+    size_t open_files = 1024;                      // files kept open for hot blobs
     uint64_t relay_buffer_bytes = 1ull << 20;
     size_t max_relays = 64;
-    size_t negative_entries = 16384;
+    size_t bad_origin_entries = 16384;
     Duration no_progress_timeout =
         std::chrono::seconds(30);  // a started blob that no origin brings on
     // The same where every origin answers, and none gives the rest: clients may have another host.
@@ -116,19 +117,26 @@ struct BlobView {
     std::shared_ptr<const Readable> readable;
 };
 
+// A list, or a page of it: JSON texts joined by commas, a piece of a text that all its readers
+// share.
 struct ListView {
-    std::string body;
-    std::string content_type;
-    std::string next_query;  // "" on the last page
+    std::shared_ptr<const std::string> items;
+    size_t first = 0, length = 0;  // the page's part of `items`
+    std::string next_query;        // "" on the last page
     bool filters_applied = false;
     bool stale = false;
     From from = From::miss;
+
+    std::string_view text() const { return std::string_view(*items).substr(first, length); }
 };
 
 // For /metrics and the status page.
 struct Snapshot {
     size_t fetches = 0, fetches_waiting = 0, relays = 0, readers = 0;
     uint64_t manifest_memory_bytes = 0;
+    // What is remembered, by kind; but the registry's memos.
+    MemoryShares memory;
+    uint64_t metadata_bytes = 0;  // of the disk
     meta::Usage usage;
     // With tiers only.
     size_t uploads_running = 0;
@@ -164,7 +172,7 @@ public:
     // not there (yet) or not linked to the repository.
     Task<std::optional<std::string>> redirect(TargetPtr, oci::Digest, std::chrono::seconds valid);
 
-    // `query` is the client's, without "ns".
+    // `query` is the client's, without "ns". Failure{request_invalid} when it makes no sense.
     Task<ListView> tags(TargetPtr, std::string query);
     Task<ListView> referrers(TargetPtr, oci::Digest, std::string query);
     Task<std::vector<std::string>> catalog(std::string last, size_t limit);

@@ -15,6 +15,7 @@ using namespace std::chrono_literals;
 constexpr size_t kRepositoryPage = 128;
 constexpr size_t kManifestPage = 128;
 constexpr size_t kBlobPage = 256;
+constexpr size_t kListPage = 256;
 constexpr size_t kDeletePage = store::Remote::kMaxRemoved;
 // Between two pages others go first: the database's writer and the disk belong to pulls.
 constexpr Duration kPause = 1ms;
@@ -257,6 +258,12 @@ Task<> Collector::sweep(Pass& pass) {
     if (!pass.dry_run()) co_await erasures_.erase_left_over(stopping_);
     co_await delete_doomed(pass);
     co_await pool_.run([&pass] { pass.upkeep->remove_empty_repositories(kRepositoryPage); });
+    while (!stopping_) {
+        const size_t gone = co_await pool_.run(
+            [&pass, before] { return pass.upkeep->sweep_lists(before, kListPage); });
+        if (gone < kListPage) break;
+        co_await sleep_for(kPause);
+    }
 }
 
 Task<> Collector::sweep_blobs(Pass& pass) {

@@ -114,6 +114,7 @@ Task<> Evictor::count_others() {
 Task<> Evictor::look() {
     co_await erasures_.retry();
     co_await count_others();
+    space_.set_metadata(co_await pool_.run([this] { return upkeep_.metadata_bytes(); }));
     const EvictionOptions options = this->options();
     if (const uint64_t bytes = over_watermark(0))
         co_await evict(Goal{bytes, "", std::nullopt, "watermark"});
@@ -122,8 +123,9 @@ Task<> Evictor::look() {
         co_await evict(
             Goal{options.min_free_bytes - disk.free_bytes, "", std::nullopt, "free space"});
     for (const auto& [upstream, quota] : options.quotas) {
-        const uint64_t used =
-            co_await pool_.run([this, name = upstream] { return upkeep_.disk_bytes_of(name); });
+        const uint64_t used = co_await pool_.run([this, name = upstream] {
+            return upkeep_.disk_bytes_of(name) + upkeep_.metadata_bytes_of(name);
+        });
         if (used > quota) co_await evict(Goal{used - quota, upstream, std::nullopt, "quota"});
     }
     if (options.max_age > Duration{}) {
@@ -177,8 +179,10 @@ Task<uint64_t> Evictor::drop_left_overs(uint64_t bytes) {
     const auto rows = co_await pool_.run([this] { return metadata_.stagings(kLeftOverPage); });
     for (const auto& row : rows) {
         if (freed >= bytes) break;
-        // One that was being filled a moment ago may be taken up soon.
-        if (clock_.wall() - row.updated < kLeftOverAge) continue;
+        // One that was being filled a moment ago may be taken up soon; when that was in the future,
+        // the calendar has moved and nobody knows.
+        const auto age = clock_.wall() - row.updated;
+        if (age >= decltype(age){} && age < kLeftOverAge) continue;
         freed += co_await blobs_.fetches().drop_left_over(row.digest);
     }
     co_return freed;

@@ -49,6 +49,8 @@ bool Fetch::want(const std::vector<WantedRange>& wanted, const Origins& origins)
     {
         std::lock_guard lock(mutex_);
         if (state_ != State::running) return false;
+        watched_from_ = context_.clock.now();
+        watched_bytes_ = received_;
         if (wanted.empty()) whole_ = true;
         for (const WantedRange& spec : wanted) {
             const bool all = spec.first && *spec.first == 0 && !spec.last;
@@ -119,8 +121,7 @@ Task<uint64_t> Fetch::head(TimePoint deadline, std::vector<WantedRange> wanted) 
         if (fired) continue;
         std::lock_guard lock(mutex_);
         std::erase_if(waiters_, [&](const Waiter& w) { return w.firing == Firing(signal); });
-        throw Failure(Kind::upstream_timeout,
-                      fmt::format("no upstream answered for {} in time", digest_.text()));
+        throw no_head_locked();
     }
 }
 

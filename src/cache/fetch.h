@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "async/fair_semaphore.h"
 #include "async/pool.h"
 #include "async/scope.h"
 #include "async/semaphore.h"
@@ -46,7 +47,8 @@ struct FetchContext {
     Clock& clock;
     Random& random;
     Scope& scope;
-    Semaphore& permits;
+    // Places of running fetches, shared by upstream (async/shares.h).
+    FairSemaphore& permits;
     // (digest, origin) pairs that gave wrong bytes not long ago, and until when others come first.
     Lru<std::string, TimePoint>& bad_origins;
     // Set once before the first fetch, when there are tiers to keep in bounds; empty otherwise.
@@ -156,6 +158,24 @@ public:
     };
     std::optional<Front> front() const;
 
+    // Somebody waits for its bytes or reads them, for as long as this lives. A fetch that crawls
+    // and that nobody is interested in gives up its place: what has arrived stays for the next
+    // request.
+    class Interest {
+    public:
+        explicit Interest(std::shared_ptr<Fetch> fetch) : fetch_(std::move(fetch)) {
+            ++fetch_->interest_;
+        }
+        ~Interest() { --fetch_->interest_; }
+        Interest(const Interest&) = delete;
+        Interest& operator=(const Interest&) = delete;
+
+    private:
+        const std::shared_ptr<Fetch> fetch_;
+    };
+    static constexpr Duration kCrawlTime = std::chrono::seconds(5);
+    static constexpr uint64_t kCrawlBytesPerSecond = 64 * 1024;
+
 private:
     friend class Segment;
     enum class State { running, stored, parked, failed };
@@ -178,6 +198,7 @@ private:
     Task<> fill();
     Task<> settle();
     TimePoint patience() const;
+    bool all_here() const;
     void stop_segments();
     Task<> prepare();
     Task<> prepare_unnamed();
@@ -261,6 +282,13 @@ private:
     void fail_locked(std::exception_ptr error, Wakes& out);
     void fail(std::exception_ptr error);
     void wake_driver();
+
+    // fetch_place.cc
+    Task<FairSemaphore::Permit> take_place();
+    // Parks when nobody reads it and hardly a byte has come for kCrawlTime; true then.
+    bool park_unread();
+    std::string upstreams_locked() const;
+    Failure no_head_locked() const;
     // Takes the size that an origin claims; false when it contradicts what is known.
     // Failure{no_space} when there is no room for it.
     bool learn_size(uint64_t size, const Origin& origin);
@@ -330,6 +358,11 @@ private:
     uint64_t received_ = 0;  // bytes that arrived in this process
     uint64_t recorded_ = 0;  // received_ when the extents were last recorded
     TimePoint progress_{};   // when bytes last arrived
+
+    std::atomic<size_t> interest_{0};
+    bool waits_for_place_ = false;
+    TimePoint watched_from_{};    // since when nobody has been interested
+    uint64_t watched_bytes_ = 0;  // received_ then
 };
 
 }  // namespace weir::cache

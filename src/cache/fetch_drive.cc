@@ -43,8 +43,7 @@ Task<> Fetch::drive() {
     bool broken = false;
     try {
         if (context_.settled) co_await context_.settled();
-        auto permit =
-            co_await context_.permits.acquire(context_.clock.now() + context_.options.miss_timeout);
+        const auto place = co_await take_place();
         co_await prepare();
         co_await fill();
         co_await finish();
@@ -299,7 +298,7 @@ Task<> Fetch::fill() {
             continue;
         }
         const bool fired = co_await signal.wait(patience());
-        if (!fired) stop_segments();
+        if (park_unread() || (!fired && all_here())) stop_segments();
     }
     std::lock_guard lock(mutex_);
     driver_.reset();
@@ -308,8 +307,12 @@ Task<> Fetch::fill() {
 // A blob that is all here, right or wrong, needs no more bytes: transfers end by themselves (which
 // keeps their connections) or, soon, by force.
 TimePoint Fetch::patience() const {
+    return context_.clock.now() + (all_here() ? kLingerTime : kCrawlTime);
+}
+
+bool Fetch::all_here() const {
     std::lock_guard lock(mutex_);
-    return verified_ || mismatch_ ? context_.clock.now() + kLingerTime : kNever;
+    return verified_ || mismatch_;
 }
 
 void Fetch::stop_segments() {

@@ -28,7 +28,10 @@ std::string_view pair_key(std::string_view repository, std::string_view rest);
 template <class Key, class Value, class Hash = LruHash<Key>>
 class Believed {
 public:
-    Believed(uint64_t limit, const meta::Metadata& metadata) : lru_(limit), metadata_(metadata) {}
+    // The limit is in bytes, with keys and overhead, or in entries.
+    enum class Weigh { bytes, entries };
+    Believed(uint64_t limit, const meta::Metadata& metadata, Weigh weigh = Weigh::bytes)
+        : lru_(limit), metadata_(metadata), weigh_(weigh) {}
 
     template <class K>
     std::optional<Value> get(const K& key) {
@@ -36,15 +39,16 @@ public:
         if (!entry) return std::nullopt;
         return std::move(entry->value);
     }
-    void put(const Key& key, Value value, uint64_t as_of, uint64_t weight = 1) {
-        lru_.put_when(key, {std::move(value), as_of}, weight,
+    // `held`: bytes that the value points to.
+    void put(const Key& key, Value value, uint64_t as_of, uint64_t held = 0) {
+        lru_.put_when(key, {std::move(value), as_of}, weight_of(key, held),
                       [&](const Entry*) { return as_of == metadata_.removals(); });
     }
     // Unless somebody has put another value meanwhile: only if what counts satisfies `as_seen`, or
     // nothing does.
     template <class F>
-    void put_if(const Key& key, Value value, uint64_t as_of, F as_seen) {
-        lru_.put_when(key, {std::move(value), as_of}, 1, [&](const Entry* now) {
+    void put_if(const Key& key, Value value, uint64_t as_of, uint64_t held, F as_seen) {
+        lru_.put_when(key, {std::move(value), as_of}, weight_of(key, held), [&](const Entry* now) {
             if (as_of != metadata_.removals()) return false;
             return !now || now->as_of != as_of || as_seen(now->value);
         });
@@ -62,8 +66,12 @@ private:
         uint64_t as_of;
     };
     bool counts(const Entry& entry) const { return entry.as_of == metadata_.removals(); }
+    uint64_t weight_of(const Key& key, uint64_t held) const {
+        return weigh_ == Weigh::entries ? 1 : entry_bytes(key) + sizeof(Entry) + held;
+    }
     Lru<Key, Entry, Hash> lru_;
     const meta::Metadata& metadata_;
+    const Weigh weigh_;
 };
 
 struct StoredBlob {
@@ -79,8 +87,9 @@ struct KnownTag {
     TimePoint confirmed{};   // by the upstream
     TimePoint next_check{};  // not asked again before
     std::shared_ptr<const std::string> upstream;
-    // What manifest_now() needs in one look; null when the manifest isn't in memory.
-    std::shared_ptr<const Manifest> manifest;
+    // What manifest_now() needs in one look, as long as it is in memory: a tag keeps no bytes
+    // there.
+    std::weak_ptr<const Manifest> manifest;
     // What a HEAD told of it, without bytes; null when none did in this process.
     std::shared_ptr<const Manifest> told;
 };
@@ -88,15 +97,17 @@ struct KnownTag {
 // Upstream "not found" answers, believed for a while.
 class Negatives {
 public:
-    Negatives(size_t entries, Clock& clock) : entries_(entries), clock_(clock) {}
+    // `limit`: in bytes, with keys and overhead.
+    Negatives(uint64_t limit, Clock& clock) : entries_(limit), clock_(clock) {}
     bool holds(std::string_view key) {
         const auto until = entries_.get(key);
         return until && *until > clock_.now();
     }
     void remember(std::string key, Duration ttl) {
-        if (ttl > Duration{}) entries_.put(key, clock_.now() + ttl);
+        if (ttl > Duration{}) entries_.put(key, clock_.now() + ttl, entry_bytes(key));
     }
     void forget(const std::string& key) { entries_.erase(key); }
+    uint64_t weight() const { return entries_.weight(); }
 
 private:
     Lru<std::string, TimePoint> entries_;

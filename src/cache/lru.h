@@ -1,6 +1,8 @@
 // cache/lru.h: what was used last is kept, up to a limit in entries or bytes. Any thread; sharded,
-// so that loops seldom meet on a lock. Values are returned by copy: keep them small or shared.
+// so that loops seldom meet on a lock: what is heavier than a shard's part of the limit is not
+// kept. Values are returned by copy: keep them small or shared.
 #pragma once
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <functional>
@@ -9,12 +11,24 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <unordered_map>
 #include <utility>
 
 #include "base/text.h"
 
 namespace weir::cache {
+
+// What an entry takes beside its value, where the limit is in bytes: its key twice (in the order
+// and in the map), two nodes, a bucket, and the heads of their allocations.
+template <class Key>
+uint64_t entry_bytes(const Key& key) {
+    constexpr uint64_t kNodes = 2 * sizeof(Key) + 160;
+    if constexpr (std::is_same_v<Key, std::string>)
+        return kNodes + 2 * key.size();
+    else
+        return kNodes;
+}
 
 template <class Key>
 struct LruHash : std::hash<Key> {};
@@ -24,8 +38,9 @@ struct LruHash<std::string> : TextHash {};
 template <class Key, class Value, class Hash = LruHash<Key>>
 class Lru {
 public:
-    // `limit`: the sum of the weights that are kept.
-    explicit Lru(uint64_t limit) : shard_limit_(limit / kShards + 1) {}
+    // `limit`: the sum of the weights that are kept. Few and heavy values: fewer shards.
+    explicit Lru(uint64_t limit, size_t shards = kShards)
+        : used_shards_(std::min(shards, kShards)), shard_limit_(limit / used_shards_ + 1) {}
 
     template <class K>
     std::optional<Value> get(const K& key) {
@@ -111,7 +126,7 @@ private:
 
     template <class K>
     Shard& shard_of(const K& key) {
-        return shards_[(Hash{}(key) >> 7) % kShards];
+        return shards_[(Hash{}(key) >> 7) % used_shards_];
     }
     void put_locked(Shard& shard, const Key& key, Value value, uint64_t weight) {
         drop(shard, key);
@@ -144,7 +159,8 @@ private:
         return dropped.size() == kStep;
     }
 
-    uint64_t shard_limit_;
+    const size_t used_shards_;
+    const uint64_t shard_limit_;
     std::array<Shard, kShards> shards_;
 };
 

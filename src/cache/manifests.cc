@@ -7,6 +7,7 @@
 #include "cache/past_disk.h"
 #include "crypto/hasher.h"
 #include "oci/manifest.h"
+#include "oci/media_type.h"
 
 namespace weir::cache {
 namespace {
@@ -17,7 +18,14 @@ using upstream::Outcome;
 constexpr Duration kAskAgain = 5s;
 // A TTL of 0 waits so long for the upstream before the stale answer.
 constexpr Duration kZeroTtlWait = 300ms;
+// Of a manifest in memory, beside its bytes.
 constexpr uint64_t kManifestOverheadBytes = 512;
+// What a known tag points to: what a HEAD told of it, its upstream's name, a manifest's block.
+constexpr uint64_t kTagBytes = 2 * sizeof(Manifest) + 512;
+// What the tree of a larger one may take makes it wait for its turn.
+constexpr size_t kLargeManifestBytes = 256 * 1024;
+constexpr size_t kLargeAtOnce = 1;
+constexpr size_t kLargeWaiting = 1024;
 
 std::string_view sum_text(const oci::Digest& digest) {
     return as_text(digest.sum());
@@ -27,19 +35,23 @@ std::string flight_key(const char* verb, const Target& target, std::string_view 
     return fmt::format("{} {} {}", verb, target.repository, reference);
 }
 
-bool is_manifest_type(std::string_view type) {
-    return type == oci::kOciManifest || type == oci::kOciIndex || type == oci::kDockerManifest ||
-           type == oci::kDockerList || type == oci::kOciArtifact;
+// What was stored before weir looked at types is given as bytes.
+std::string served_type(std::string_view type) {
+    return std::string(oci::may_be_manifest_type(type) ? type : oci::kOctetStream);
 }
 
-std::shared_ptr<const Manifest> make_manifest(const meta::ManifestRow& row) {
-    auto manifest = std::make_shared<Manifest>();
-    manifest->digest = row.digest;
-    manifest->digest_text = row.digest.text();
-    manifest->media_type = row.media_type;
-    manifest->size = row.bytes.size();
-    manifest->bytes = std::make_shared<const std::string>(row.bytes);
+Manifest manifest_of(meta::ManifestRow row) {
+    Manifest manifest;
+    manifest.digest = row.digest;
+    manifest.digest_text = row.digest.text();
+    manifest.media_type = served_type(row.media_type);
+    manifest.size = row.bytes.size();
+    manifest.bytes = std::make_shared<const std::string>(std::move(row.bytes));
     return manifest;
+}
+
+bool is_usable(const Candidate& candidate) {
+    return candidate.upstream->usable(0, candidate.repository, upstream::Purpose::manifest);
 }
 
 // A HEAD without a digest is asked again as a GET; what has neither is no answer.
@@ -60,7 +72,7 @@ std::shared_ptr<const Manifest> told_manifest(const oci::Reference& reference,
         manifest->digest = answer.digest.value();
     }
     manifest->digest_text = manifest->digest.text();
-    manifest->media_type = answer.media_type;
+    manifest->media_type = served_type(answer.media_type);
     manifest->size = answer.size;
     return manifest;
 }
@@ -69,11 +81,12 @@ struct Checked {
     meta::ManifestRow row;
     std::vector<oci::Digest> references;
     bool kept = true;
+    std::shared_ptr<const Manifest> manifest;  // takes the row's bytes, in the end
 };
 
 // Whether the bytes are what the reference names, and what they refer to. On the pool: hashing and
 // parsing.
-Checked check_manifest(const oci::Reference& reference, const upstream::ManifestAnswer& answer) {
+Checked check_manifest(const oci::Reference& reference, upstream::ManifestAnswer& answer) {
     auto algorithm = oci::Digest::Algorithm::sha256;
     if (answer.digest) algorithm = answer.digest->algorithm();
     if (reference.is_digest()) algorithm = reference.digest().algorithm();
@@ -90,8 +103,8 @@ Checked check_manifest(const oci::Reference& reference, const upstream::Manifest
         throw Failure(Kind::upstream_bad, fmt::format("{} sent a manifest that can't be served: {}",
                                                       answer.mirror, parsed.error()));
     checked.row.media_type =
-        is_manifest_type(answer.media_type) ? answer.media_type : parsed->media_type;
-    checked.row.bytes = answer.bytes;
+        oci::known_manifest_type(answer.media_type) ? answer.media_type : parsed->media_type;
+    checked.row.bytes = std::move(answer.bytes);
     for (const auto& blob : parsed->blobs) checked.references.push_back(blob.digest);
     for (const auto& child : parsed->manifests) checked.references.push_back(child.digest);
     return checked;
@@ -99,21 +112,26 @@ Checked check_manifest(const oci::Reference& reference, const upstream::Manifest
 
 }  // namespace
 
-Manifests::Manifests(const Options& options, meta::Metadata& metadata, Pool& pool, Clock& clock,
-                     Scope& scope, Blobs& blobs)
+Manifests::Manifests(const Options& options, const MemoryShares& shares, meta::Metadata& metadata,
+                     Pool& pool, Clock& clock, Scope& scope, Blobs& blobs, Answers& answers)
     : options_(options),
       metadata_(metadata),
       pool_(pool),
       clock_(clock),
       blobs_(blobs),
-      memory_(options.manifest_memory_bytes, metadata),
-      tags_(options.index_entries, metadata),
-      links_(options.index_entries, metadata),
-      negatives_(options.negative_entries, clock),
-      flights_(scope) {}
+      answers_(answers),
+      large_(kLargeAtOnce, kLargeWaiting),
+      memory_(shares.manifests, metadata),
+      open_(shares.tags / 4, metadata),
+      tags_(shares.tags / 4 * 3, metadata),
+      links_(shares.links / 2, metadata),
+      negatives_(shares.negative / 3, clock),
+      flights_(scope),
+      loads_(scope) {}
 
 void Manifests::forget_removed() {
     memory_.drop_stale();
+    open_.drop_stale();
     tags_.drop_stale();
     links_.drop_stale();
 }
@@ -122,6 +140,8 @@ void Manifests::forget_removed() {
 
 void Manifests::remember(const ManifestPtr& manifest, uint64_t as_of) {
     memory_.put(manifest->digest, manifest, as_of, manifest->size + kManifestOverheadBytes);
+    // A weak hold keeps the object's own block, not its bytes.
+    open_.put(manifest->digest, manifest, as_of, sizeof(Manifest));
 }
 
 void Manifests::remember_link(const Target& target, const oci::Digest& digest, uint64_t as_of) {
@@ -130,7 +150,7 @@ void Manifests::remember_link(const Target& target, const oci::Digest& digest, u
 
 void Manifests::remember_tag(const Target& target, const std::string& tag, KnownTag known) {
     const uint64_t as_of = known.as_of;
-    tags_.put(std::string(pair_key(target.repository, tag)), std::move(known), as_of);
+    tags_.put(std::string(pair_key(target.repository, tag)), std::move(known), as_of, kTagBytes);
 }
 
 void Manifests::remember_still(const Target& target, const std::string& tag, KnownTag known) {
@@ -138,7 +158,7 @@ void Manifests::remember_still(const Target& target, const std::string& tag, Kno
     const TimePoint confirmed = known.confirmed;
     const uint64_t as_of = known.as_of;
     tags_.put_if(
-        std::string(pair_key(target.repository, tag)), std::move(known), as_of,
+        std::string(pair_key(target.repository, tag)), std::move(known), as_of, kTagBytes,
         [&](const KnownTag& now) { return now.digest == digest && now.confirmed == confirmed; });
 }
 
@@ -169,11 +189,12 @@ std::optional<ManifestView> Manifests::manifest_now(const TargetPtr& target,
                                                     std::string_view reference) {
     if (reference.find(':') == std::string_view::npos) {
         auto known = tags_.get(pair_key(target->repository, reference));
-        if (!known || !known->manifest) return std::nullopt;
+        if (!known) return std::nullopt;
+        auto manifest = known->manifest.lock();
+        if (!manifest) return std::nullopt;
         const Duration ttl = target->freshness->ttl_of(reference);
         if (clock_.now() - known->confirmed > ttl) return std::nullopt;
         blobs_.touches().add(known->digest, clock_.wall());
-        auto manifest = known->manifest;
         return view(*known, std::move(manifest), From::hit_memory, ttl);
     }
     const auto digest = oci::Digest::parse(reference);
@@ -193,14 +214,26 @@ std::optional<ManifestView> Manifests::manifest_now(const TargetPtr& target,
 Task<Manifests::ManifestPtr> Manifests::find_stored(oci::Digest digest,
                                                     std::exception_ptr* unread) {
     if (auto manifest = memory_.get(digest)) co_return *manifest;
+    if (auto open = open_.get(digest))
+        if (auto manifest = open->lock()) co_return manifest;
+    auto loaded = co_await loads_.run(digest, [this, digest] { return load(digest); }, kNever);
+    if (loaded.unread && unread) *unread = loaded.unread;
+    co_return std::move(loaded.manifest);
+}
+
+// One for all who ask: each large one is read once, and there once.
+Task<Manifests::Loaded> Manifests::load(oci::Digest digest) {
+    Loaded loaded;
     const uint64_t as_of = metadata_.removals();
-    auto row = co_await ask_disk(
-        pool_, [this, digest] { return metadata_.find_manifest(digest); },
-        std::optional<meta::ManifestRow>(), unread);
-    if (!row) co_return nullptr;
-    auto manifest = make_manifest(*row);
-    remember(manifest, as_of);
-    co_return manifest;
+    loaded.manifest = co_await ask_disk(
+        pool_,
+        [this, digest]() -> ManifestPtr {
+            auto row = metadata_.find_manifest(digest);
+            return row ? answers_.hold(manifest_of(std::move(*row))) : nullptr;
+        },
+        ManifestPtr(), &loaded.unread);
+    if (loaded.manifest) remember(loaded.manifest, as_of);
+    co_return loaded;
 }
 
 Task<bool> Manifests::is_linked(TargetPtr target, oci::Digest digest, std::exception_ptr* unread) {
@@ -306,18 +339,22 @@ Task<ManifestView> Manifests::ask(TargetPtr target, oci::Reference reference, bo
 Task<ManifestView> Manifests::known_tag(TargetPtr target, std::string tag, KnownTag known,
                                         bool head, std::exception_ptr* unread) {
     const Duration ttl = target->freshness->ttl_of(tag);
-    const bool in_memory = known.manifest != nullptr;
+    ManifestPtr manifest = known.manifest.lock();
+    const bool in_memory = manifest != nullptr;
     if (!in_memory) {
-        known.manifest = co_await find_stored(known.digest, unread);
-        if (known.manifest) remember_still(*target, tag, known);
+        manifest = co_await find_stored(known.digest, unread);
+        known.manifest = manifest;
+        if (manifest) remember_still(*target, tag, known);
     }
-    const ManifestPtr& answer = known.manifest || !head ? known.manifest : known.told;
+    const ManifestPtr answer = manifest || !head ? manifest : known.told;
     if (!answer) co_return co_await known_by_name(target, tag, std::move(known), head);
     if (clock_.now() - known.confirmed > ttl && clock_.now() >= known.next_check &&
         !target->candidates.empty()) {
         const std::string key = flight_key("check", *target, tag);
-        auto work = [this, target, tag, known] { return revalidate(target, tag, known); };
-        if (ttl > Duration{} || !target->candidates.front().upstream->usable(0)) {
+        auto work = [this, target, tag, known, kept = manifest != nullptr] {
+            return revalidate(target, tag, known, kept);
+        };
+        if (ttl > Duration{} || !is_usable(target->candidates.front())) {
             flights_.start_behind(key, work);
         } else {
             try {
@@ -331,7 +368,7 @@ Task<ManifestView> Manifests::known_tag(TargetPtr target, std::string tag, Known
         }
     }
     blobs_.touches().add(known.digest, clock_.wall());
-    const From from = in_memory || !known.manifest ? From::hit_memory : From::hit_disk;
+    const From from = in_memory || !manifest ? From::hit_memory : From::hit_disk;
     co_return view(known, answer, from, ttl);
 }
 
@@ -359,22 +396,23 @@ Task<ManifestView> Manifests::download(TargetPtr target, oci::Reference referenc
     Verdict verdict;
     const TimePoint until = clock_.now() + options_.miss_timeout * 9 / 10;
     for (const Candidate& candidate : target->candidates) {
-        auto answer =
-            co_await candidate.upstream->manifest(candidate.repository, reference, false, until);
+        auto answer = co_await candidate.upstream->manifest(candidate.repository, reference, false,
+                                                            until, target->accept);
+        upstream::Answer said = answer;  // without the bytes
         if (answer.outcome == Outcome::ok) {
             try {
                 ManifestView view;
                 view.upstream = std::make_shared<const std::string>(candidate.upstream->name());
-                view.manifest = co_await keep(target, reference, answer, view.upstream);
+                view.manifest = co_await keep(target, reference, std::move(answer), view.upstream);
                 view.from = From::miss;
                 co_return view;
             } catch (const Failure& failure) {
                 if (failure.kind() != Kind::upstream_bad) throw;
-                answer.outcome = Outcome::failed;
-                answer.detail = failure.what();
+                said.outcome = Outcome::failed;
+                said.detail = failure.what();
             }
         }
-        verdict.add(answer);
+        verdict.add(said);
     }
     if (verdict.all_not_found()) remember_missing(*target, reference);
     throw verdict.failure(Kind::manifest_unknown, fmt::format("manifest {}", reference.text()));
@@ -384,8 +422,8 @@ Task<ManifestView> Manifests::ask_head(TargetPtr target, oci::Reference referenc
     Verdict verdict;
     const TimePoint until = clock_.now() + options_.miss_timeout * 9 / 10;
     for (const Candidate& candidate : target->candidates) {
-        auto answer =
-            co_await candidate.upstream->manifest(candidate.repository, reference, true, until);
+        auto answer = co_await candidate.upstream->manifest(candidate.repository, reference, true,
+                                                            until, target->accept);
         refuse_empty(reference, answer);
         if (answer.outcome != Outcome::ok) {
             verdict.add(answer);
@@ -395,7 +433,7 @@ Task<ManifestView> Manifests::ask_head(TargetPtr target, oci::Reference referenc
         view.from = From::miss;
         view.upstream = std::make_shared<const std::string>(candidate.upstream->name());
         if (!answer.bytes.empty()) {
-            view.manifest = co_await keep(target, reference, answer, view.upstream);
+            view.manifest = co_await keep(target, reference, std::move(answer), view.upstream);
             co_return view;
         }
         view.manifest = told_manifest(reference, answer);
@@ -414,6 +452,8 @@ Task<Manifests::ManifestPtr> Manifests::keep(TargetPtr target, oci::Reference re
     const WallTime wall = clock_.wall();
     const std::string tag = reference.is_digest() ? "" : reference.tag();
     const uint64_t as_of = metadata_.removals();
+    Semaphore::Permit turn;
+    if (answer.bytes.size() > kLargeManifestBytes) turn = co_await large_.acquire(deadline());
     auto checked = co_await pool_.run([this, target, reference, &answer, upstream, wall, tag] {
         Checked c = check_manifest(reference, answer);
         c.row.created = c.row.accessed = wall;
@@ -426,9 +466,10 @@ Task<Manifests::ManifestPtr> Manifests::keep(TargetPtr target, oci::Reference re
                       failure.what());
             c.kept = false;
         }
+        c.manifest = answers_.hold(manifest_of(std::move(c.row)));
         return c;
     });
-    auto manifest = make_manifest(checked.row);
+    const ManifestPtr manifest = std::move(checked.manifest);
     // Memory never says more than the database.
     if (!checked.kept) co_return manifest;
     remember(manifest, as_of);
@@ -466,33 +507,34 @@ Task<> Manifests::confirm(TargetPtr target, std::string tag, ManifestPtr told,
     known.digest = told->digest;
     known.confirmed = known.next_check = clock_.now();
     known.upstream = std::move(upstream);
-    if (auto manifest = memory_.get(told->digest)) known.manifest = std::move(*manifest);
+    if (auto manifest = memory_.get(told->digest)) known.manifest = *manifest;
     known.told = std::move(told);
     remember_tag(*target, tag, std::move(known));
 }
 
 // The one HEAD behind stale answers.
-Task<ManifestView> Manifests::revalidate(TargetPtr target, std::string tag, KnownTag known) {
+Task<ManifestView> Manifests::revalidate(TargetPtr target, std::string tag, KnownTag known,
+                                         bool kept) {
     const oci::Reference reference(tag);
     Verdict verdict;
     const TimePoint until = clock_.now() + options_.miss_timeout;
     for (const Candidate& candidate : target->candidates) {
-        auto answer =
-            co_await candidate.upstream->manifest(candidate.repository, reference, true, until);
+        auto answer = co_await candidate.upstream->manifest(candidate.repository, reference, true,
+                                                            until, target->accept);
         refuse_empty(reference, answer);
         auto upstream = std::make_shared<const std::string>(candidate.upstream->name());
         if (answer.outcome == Outcome::ok) {
             ManifestView view;
             view.upstream = upstream;
             if (!answer.bytes.empty()) {
-                view.manifest = co_await keep(target, reference, answer, upstream);
+                view.manifest = co_await keep(target, reference, std::move(answer), upstream);
                 co_return view;
             }
             const auto told = told_manifest(reference, answer);
             auto stored = co_await find_stored(told->digest, nullptr);
             // A tag that was only resolved before stays a name for a digest: bytes are for those
             // who ask for them.
-            if (!stored && known.manifest) co_return co_await download(target, reference);
+            if (!stored && kept) co_return co_await download(target, reference);
             co_await confirm(target, tag, told, upstream);
             view.manifest = stored ? stored : told;
             co_return view;

@@ -10,19 +10,25 @@
 #include <string>
 
 #include "async/semaphore.h"
+#include "cache/answers.h"
 #include "cache/blobs.h"
 #include "cache/lookup.h"
+#include "cache/memory.h"
 
 namespace weir::cache {
 
 // Any loop.
 class Manifests {
 public:
-    Manifests(const Options&, meta::Metadata&, Pool&, Clock&, Scope&, Blobs&);
+    Manifests(const Options&, const MemoryShares&, meta::Metadata&, Pool&, Clock&, Scope&, Blobs&,
+              Answers&);
 
     std::optional<ManifestView> manifest_now(const TargetPtr&, std::string_view reference);
     Task<ManifestView> manifest(TargetPtr, oci::Reference, bool head);
     uint64_t memory_bytes() const { return memory_.weight(); }
+    uint64_t tag_bytes() const { return tags_.weight() + open_.weight(); }
+    uint64_t link_bytes() const { return links_.weight(); }
+    uint64_t negative_bytes() const { return negatives_.weight(); }
     // Lets go of what counts no more since something was removed. Not on a loop.
     void forget_removed();
 
@@ -36,6 +42,11 @@ private:
     Task<ManifestView> known_by_name(TargetPtr, std::string tag, KnownTag known, bool head);
     Task<std::optional<KnownTag>> find_tag(TargetPtr, std::string tag, std::exception_ptr* unread);
     Task<ManifestPtr> find_stored(oci::Digest, std::exception_ptr* unread);
+    struct Loaded {
+        ManifestPtr manifest;  // null: it is not stored
+        std::exception_ptr unread;
+    };
+    Task<Loaded> load(oci::Digest);
     Task<bool> is_linked(TargetPtr, oci::Digest, std::exception_ptr* unread);
 
     // From an upstream, unless it said no a moment ago.
@@ -43,7 +54,8 @@ private:
     // Upstream work; each is the body of a flight.
     Task<ManifestView> download(TargetPtr, oci::Reference);
     Task<ManifestView> ask_head(TargetPtr, oci::Reference);
-    Task<ManifestView> revalidate(TargetPtr, std::string tag, KnownTag known);
+    // `kept`: the bytes of what is known are here.
+    Task<ManifestView> revalidate(TargetPtr, std::string tag, KnownTag known, bool kept);
     Task<ManifestPtr> keep(TargetPtr, oci::Reference, upstream::ManifestAnswer,
                            std::shared_ptr<const std::string> upstream);
     // `told`: by the HEAD that confirms it.
@@ -65,11 +77,16 @@ private:
     Pool& pool_;
     Clock& clock_;
     Blobs& blobs_;
+    Answers& answers_;
+    Semaphore large_;  // of large ones so many are read into a tree at once
     Believed<oci::Digest, ManifestPtr, oci::DigestHash> memory_;
+    // What is in no memory but still being read by somebody: too large for it, or pushed out.
+    Believed<oci::Digest, std::weak_ptr<const Manifest>, oci::DigestHash> open_;
     Believed<std::string, KnownTag> tags_;
     Believed<std::string, bool> links_;
     Negatives negatives_;
     Flight<std::string, ManifestView> flights_;
+    Flight<oci::Digest, Loaded> loads_;
 };
 
 }  // namespace weir::cache

@@ -27,9 +27,11 @@ public:
         const auto& options = candidate_.upstream->options();
         return options.name + " " + (options.mirrors.empty() ? "" : options.mirrors.front().url);
     }
-    bool usable() const override { return candidate_.upstream->usable(mirror_); }
     bool gives_parts() const override { return candidate_.upstream->gives_parts(mirror_); }
-    void report_bad() override { candidate_.upstream->report_bad(mirror_); }
+    bool usable() const override {
+        return candidate_.upstream->usable(mirror_, candidate_.repository);
+    }
+    void report_bad() override { candidate_.upstream->report_bad(mirror_, candidate_.repository); }
 
     Task<upstream::BlobAnswer> read(
         oci::Digest digest, upstream::BlobRange range, std::shared_ptr<upstream::BlobSink> sink,
@@ -46,37 +48,18 @@ private:
     std::string key_;
 };
 
-// How much an outcome tells of why nothing came; higher wins.
-int rank(Outcome outcome) {
-    switch (outcome) {
-        case Outcome::ok:
-            return 0;
-        case Outcome::not_found:
-            return 1;
-        case Outcome::offline:
-            return 2;
-        case Outcome::refused:
-            return 3;
-        case Outcome::unreachable:
-            return 4;
-        case Outcome::failed:
-            return 5;
-        case Outcome::too_large:
-            return 6;
-        case Outcome::timeout:
-            return 7;
-        case Outcome::throttled:
-            return 8;
-        case Outcome::forbidden:
-            return 9;
-    }
-    return 0;
+// 402 Payment Required, 412 Precondition Failed (Harbor's policies), 423 Locked, 451 Unavailable
+// For Legal Reasons: it is there, and one may not have it.
+bool is_policy(int status) {
+    return status == 402 || status == 412 || status == 423 || status == 451;
 }
 
-Kind kind_of(Outcome outcome) {
-    switch (outcome) {
+Kind kind_of(const upstream::Answer& answer) {
+    switch (answer.outcome) {
         case Outcome::refused:
             return Kind::upstream_refused;
+        case Outcome::rejected:
+            return is_policy(answer.status) ? Kind::upstream_denied : Kind::upstream_rejected;
         case Outcome::throttled:
             return Kind::too_many;
         case Outcome::timeout:
@@ -122,10 +105,7 @@ void Verdict::add(const upstream::Answer& answer) {
     if (answer.outcome == Outcome::unreachable || answer.outcome == Outcome::failed ||
         answer.outcome == Outcome::ok)
         ++transient_;
-    if (rank(answer.outcome) > worst_rank_) {
-        worst_rank_ = rank(answer.outcome);
-        worst_ = answer;
-    }
+    if (answers_ == 1 || upstream::outranks(answer.outcome, worst_.outcome)) worst_ = answer;
 }
 
 Failure Verdict::failure(Kind absent, const std::string& what) const {
@@ -133,7 +113,7 @@ Failure Verdict::failure(Kind absent, const std::string& what) const {
         return Failure(absent,
                        fmt::format("{} is not stored here and no upstream serves it", what));
     if (all_not_found()) return Failure(absent, fmt::format("{}: {}", what, worst_.detail));
-    Failure failure(kind_of(worst_.outcome), fmt::format("{}: {}", what, worst_.detail));
+    Failure failure(kind_of(worst_), fmt::format("{}: {}", what, worst_.detail));
     failure.retry_after = worst_.retry_after;
     return failure;
 }

@@ -59,7 +59,6 @@ public:
 
 private:
     int answers_ = 0, not_found_ = 0, transient_ = 0, pending_ = 0;
-    int worst_rank_ = -1;
     upstream::Answer worst_;
 };
 

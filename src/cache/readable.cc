@@ -60,7 +60,12 @@ private:
 class FetchReader : public BlobReader {
 public:
     FetchReader(std::shared_ptr<Fetch> fetch, Relays& relays, uint64_t first, uint64_t length)
-        : fetch_(std::move(fetch)), relays_(relays), first_(first), offset_(first), left_(length) {}
+        : fetch_(std::move(fetch)),
+          interest_(fetch_),
+          relays_(relays),
+          first_(first),
+          offset_(first),
+          left_(length) {}
 
     Task<std::optional<Bytes>> next(uint64_t max) override {
         if (relay_) co_return co_await relay_->next(max);
@@ -142,6 +147,7 @@ private:
     static constexpr uint64_t kUnverifiedRangeBytes = 4ull << 20;
 
     std::shared_ptr<Fetch> fetch_;
+    Fetch::Interest interest_;
     Relays& relays_;
     uint64_t first_, offset_, left_;
     TimePoint last_{};

@@ -49,11 +49,12 @@ private:
 class FetchReadable : public BlobView::Readable {
 public:
     FetchReadable(std::shared_ptr<Fetch> fetch, Relays& relays)
-        : fetch_(std::move(fetch)), relays_(relays) {}
+        : fetch_(std::move(fetch)), interest_(fetch_), relays_(relays) {}
     std::unique_ptr<BlobReader> reader(uint64_t first, uint64_t length) const override;
 
 private:
     std::shared_ptr<Fetch> fetch_;
+    Fetch::Interest interest_;
     Relays& relays_;
 };
 

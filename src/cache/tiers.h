@@ -21,9 +21,10 @@ struct EvictionOptions {
     uint64_t max_bytes = UINT64_MAX;
     double high = 0.95, low = 0.85;  // of max_bytes: evict above, down to
     uint64_t min_free_bytes = 256ull << 20;
-    Duration max_age{};                      // not read for so long; 0: no bound
-    std::map<std::string, uint64_t> quotas;  // by upstream
-    bool durable_tier = false;               // only what is there may leave the disk
+    Duration max_age{};                              // not read for so long; 0: no bound
+    std::map<std::string, uint64_t> quotas;          // by upstream
+    uint64_t metadata_bytes = meta::Upkeep::kBytes;  // of manifests and lists in the database
+    bool durable_tier = false;                       // only what is there may leave the disk
 };
 
 // When and how garbage is collected (collector.h).

@@ -61,6 +61,9 @@ struct Target {
     std::vector<Candidate> candidates;  // in order; empty: only what is stored (no upstream)
     std::shared_ptr<const Freshness> freshness;
     std::shared_ptr<const std::string> upstream_name;  // for logs: of the first candidate
+    // Manifest types that this request's client takes beside those that weir knows; asked for
+    // upstream, never part of what is remembered.
+    std::string accept;
 };
 using TargetPtr = std::shared_ptr<const Target>;
 

@@ -10,6 +10,7 @@
 #include "base/failure.h"
 #include "client/authorities.h"
 #include "client/exchange.h"
+#include "client/name_service.h"
 #include "client/proxy.h"
 #include "client/transfer.h"
 #include "client/url.h"
@@ -25,9 +26,10 @@ std::string system_bundle() {
 }
 
 std::shared_ptr<Transfer> started(std::string name, const CurlOptions& options,
-                                  std::shared_ptr<Authorities> authorities) {
+                                  std::shared_ptr<Authorities> authorities,
+                                  std::shared_ptr<Resolver> resolver) {
     auto transfer = std::make_shared<Transfer>(std::move(name), options, system_bundle(),
-                                               std::move(authorities));
+                                               std::move(authorities), std::move(resolver));
     transfer->start();
     return transfer;
 }
@@ -35,6 +37,19 @@ std::shared_ptr<Transfer> started(std::string name, const CurlOptions& options,
 }  // namespace
 
 struct CurlClient::Impl {
+    explicit Impl(const CurlOptions& options)
+        : resolver(std::make_shared<Resolver>(
+              options.names ? options.names() : std::make_unique<SystemNames>(), system_clock())) {
+        const auto authorities = std::make_shared<Authorities>();
+        small = started("xfer-small", options, authorities, resolver);
+        for (size_t i = 0; i < std::max<size_t>(options.bulk_threads, 1); ++i)
+            bulk.push_back(started(fmt::format("xfer-bulk-{}", i), options, authorities, resolver));
+    }
+    ~Impl() { resolver->shutdown(); }
+    Impl(const Impl&) = delete;
+    Impl& operator=(const Impl&) = delete;
+
+    const std::shared_ptr<Resolver> resolver;
     ProxyRules proxies = ProxyRules::from_environment();
     std::shared_ptr<Transfer> small;
     std::vector<std::shared_ptr<Transfer>> bulk;
@@ -49,13 +64,10 @@ struct CurlClient::Impl {
     }
 };
 
-CurlClient::CurlClient(const CurlOptions& options) : impl_(std::make_unique<Impl>()) {
+CurlClient::CurlClient(const CurlOptions& options) {
     static std::once_flag once;
     std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
-    const auto authorities = std::make_shared<Authorities>();
-    impl_->small = started("xfer-small", options, authorities);
-    for (size_t i = 0; i < std::max<size_t>(options.bulk_threads, 1); ++i)
-        impl_->bulk.push_back(started(fmt::format("xfer-bulk-{}", i), options, authorities));
+    impl_ = std::make_unique<Impl>(options);
 }
 
 CurlClient::~CurlClient() {
@@ -76,8 +88,9 @@ Task<ReplyEnd> CurlClient::send(Call call, std::shared_ptr<Sink> sink) {
         co_return end;
     }
     Transfer& transfer = impl_->pick(call.bulk);
-    if (!transfer.reserve())
-        throw Failure(Kind::overloaded, "too many transfers run (max_transfers)");
+    if (!transfer.reserve(call.party))
+        throw Failure(Kind::overloaded, fmt::format("too many transfers run{}{} (max_transfers)",
+                                                    call.party.empty() ? "" : " for ", call.party));
     const auto tell = std::move(call.started);
     std::string proxy = impl_->proxy_for(call, *url);
     Reply<ReplyEnd> reply;

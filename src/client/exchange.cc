@@ -46,12 +46,14 @@ Exchange::Exchange(Call call, Url url, std::string proxy, std::shared_ptr<Sink> 
 Exchange::~Exchange() {
     if (easy_) curl_easy_cleanup(easy_);
     curl_slist_free_all(lines_);
+    curl_slist_free_all(addresses_);
 }
 
 bool Exchange::begin(Workshop& workshop) {
     started_ = now();
     alarms_ = &workshop.alarms;
     gathering_ = &workshop.gathering;
+    workshop_ = &workshop;
     // Behind a proxy only the proxy's address is seen, so an address that stands in the URL is
     // judged as it is.
     const auto kind = classify_host(url_.host);
@@ -60,6 +62,7 @@ bool Exchange::begin(Workshop& workshop) {
         detail_ = fmt::format("{} is a {} address", url_.host, address_kind_name(*kind));
         return false;
     }
+    if (!set_places()) return false;
     easy_ = curl_easy_init();
     if (!easy_ || !set_fields()) {
         if (!verdict_) end_as(End::unreachable, "out of memory");
@@ -67,7 +70,7 @@ bool Exchange::begin(Workshop& workshop) {
     }
     set_request();
     set_network(workshop);
-    alarms_->set(this, started_ + call_.timeouts.connect + call_.timeouts.response);
+    alarms_->set(this, started_ + call_.timeouts.connect);
     return true;
 }
 
@@ -139,7 +142,6 @@ void Exchange::set_upload() {
 
 void Exchange::set_network(const Workshop& workshop) {
     set(easy_, CURLOPT_SHARE, workshop.share);
-    set(easy_, CURLOPT_RESOLVE, workshop.known_hosts);
     set(easy_, CURLOPT_ERRORBUFFER, error_);
     set(easy_, CURLOPT_NOSIGNAL, 1L);
     set(easy_, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -148,7 +150,8 @@ void Exchange::set_network(const Workshop& workshop) {
     set(easy_, CURLOPT_HTTP_CONTENT_DECODING, 0L);
     set(easy_, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     set(easy_, CURLOPT_USERAGENT, workshop.options.user_agent.c_str());
-    set(easy_, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(call_.timeouts.connect.count()));
+    // Should libcurl ask for a name all the same, it is not to wait for its thread.
+    set(easy_, CURLOPT_QUICK_EXIT, 1L);
     set(easy_, CURLOPT_TCP_KEEPALIVE, 1L);
     set(easy_, CURLOPT_TCP_KEEPIDLE, 30L);
     set(easy_, CURLOPT_TCP_KEEPINTVL, 15L);
@@ -213,6 +216,7 @@ int Exchange::on_request_ready(void* self, char* address, char*, int, int) {
     auto& exchange = *static_cast<Exchange*>(self);
     if (exchange.proxy_.empty()) {
         const auto kind = classify_host(address);
+        exchange.reply_.from_private = kind == AddressKind::private_network;
         if (!kind || !allowed(exchange.call_.guard, *kind)) {
             exchange.end_as(End::forbidden,
                             fmt::format("{} leads to a {} address", exchange.url_.host,
@@ -278,18 +282,35 @@ TimePoint Exchange::head_due() const {
            (uploading() ? Duration(call_.timeouts.stall) : Duration(call_.timeouts.response));
 }
 
-bool Exchange::take_line(std::string_view line) {
-    if (phase_ == Phase::body) return true;  // trailers of a chunked body
-    head_bytes_ += line.size();
-    if (head_bytes_ > kMaxHeadBytes) {
-        end_as(End::protocol, "the answer's head is too large");
+// false: more than any answer has a use for.
+bool Exchange::count_line(size_t bytes) {
+    const bool trailer = phase_ == Phase::body;  // of a chunked body
+    size_t& sum = trailer ? trailer_bytes_ : head_bytes_;
+    size_t& lines = trailer ? trailer_lines_ : head_lines_;
+    sum += bytes;
+    ++lines;
+    if (sum > (trailer ? kMaxTrailerBytes : kMaxHeadBytes) ||
+        lines > (trailer ? kMaxTrailerLines : kMaxHeadLines)) {
+        end_as(End::protocol, trailer ? "the trailers after the answer are too large"
+                                      : "the answer's head is too large");
         return false;
     }
+    return true;
+}
+
+bool Exchange::take_line(std::string_view line) {
+    if (!count_line(line.size())) return false;
+    if (phase_ == Phase::body) return true;
     while (line.ends_with('\n') || line.ends_with('\r')) line.remove_suffix(1);
     ReplyHead& head = reply_.head;
     if (line.empty()) {
         if (head.status >= 200) return take_head();
         head = {};  // 100, 103: another head follows
+        if (++early_heads_ > kMaxEarlyHeads) {
+            end_as(End::protocol,
+                   fmt::format("more than {} heads before the answer", kMaxEarlyHeads));
+            return false;
+        }
         return true;
     }
     if (istarts_with(line, "HTTP/")) {
@@ -419,6 +440,11 @@ CURLcode Exchange::resume() {
 
 bool Exchange::on_alarm(TimePoint at) {
     const auto& timeouts = call_.timeouts;
+    if (phase_ == Phase::naming) {
+        end_as(End::unreachable, fmt::format("{} is not resolved within {} ms",
+                                             places_[named_].host, timeouts.connect.count()));
+        return true;
+    }
     if (phase_ == Phase::sent && call_.upload && head_due() > at) {
         alarms_->set(this, head_due());
         return false;
@@ -473,7 +499,7 @@ End Exchange::judge(CURLcode code) const {
                 return End::protocol;
         }
     }
-    if (!refused_.empty() && phase_ == Phase::connecting) return End::forbidden;
+    if (!refused_.empty() && connecting()) return End::forbidden;
     switch (code) {
         case CURLE_OK:
         case CURLE_UNSUPPORTED_PROTOCOL:
@@ -487,12 +513,13 @@ End Exchange::judge(CURLcode code) const {
 std::string Exchange::describe(CURLcode code) const {
     if (verdict_) return detail_;
     if (code == CURLE_OK) return phase_ == Phase::body ? "" : "no head in the answer";
-    if (!refused_.empty() && phase_ == Phase::connecting)
+    if (!refused_.empty() && connecting())
         return fmt::format("{} leads to a {} address", url_.host, refused_);
     return error_[0] ? error_ : curl_easy_strerror(code);
 }
 
 void Exchange::finish(CURLcode code) {
+    let_go_of_names(code);
     reply_.end = judge(code);
     reply_.detail = describe(code);
     if (phase_ != Phase::body) reply_.head = {};

@@ -2,10 +2,13 @@
 // what it has seen.
 #pragma once
 #include <curl/curl.h>
+#include <fmt/format.h>
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -14,13 +17,33 @@
 #include "client/authorities.h"
 #include "client/curl_client.h"
 #include "client/http_client.h"
+#include "client/resolver.h"
 #include "client/url.h"
 
 namespace weir::client {
 
-inline constexpr size_t kMaxHeadBytes = 256 * 1024;  // all header lines of one answer
+// Of one answer, with the heads before the last one (100, 103). libcurl keeps each line as well.
+inline constexpr size_t kMaxHeadBytes = 256 * 1024;
+inline constexpr size_t kMaxHeadLines = 1024;
+inline constexpr size_t kMaxEarlyHeads = 16;
+inline constexpr size_t kMaxTrailerBytes = 16 * 1024;
+inline constexpr size_t kMaxTrailerLines = 128;
 
 class Exchange;
+
+// What libcurl knows of names: those that running exchanges dial, and no others. What it was told
+// stays until it is told to forget it, which the next list of lines does.
+class DialTable {
+public:
+    // Appends the lines of CURLOPT_RESOLVE; "host:port" is then known until leave().
+    curl_slist* enter(curl_slist* lines, const std::string& place,
+                      const std::vector<std::string>& addresses);
+    void leave(const std::string& place);
+
+private:
+    std::map<std::string, size_t> uses_;
+    std::set<std::string> unused_;
+};
 
 // What the exchanges of one transfer thread share.
 struct Workshop {
@@ -29,7 +52,8 @@ struct Workshop {
     std::shared_ptr<Authorities> authorities;
     std::vector<Exchange*> gathering;  // those with pieces that their sinks have not seen
     CURLSH* share = nullptr;
-    curl_slist* known_hosts = nullptr;
+    std::shared_ptr<Resolver> resolver;
+    DialTable dialled;
     Alarms<Exchange> alarms;
 };
 
@@ -46,6 +70,13 @@ public:
     // Makes the easy handle. false: the call can't be made; finish() says why.
     bool begin(Workshop&);
     CURL* easy() const { return easy_; }
+
+    // Before dial(): the next name whose addresses are needed; null: none, or the exchange is over.
+    const std::string* wants_name() const;
+    void wait_for_name(uint64_t ticket) { ticket_ = ticket; }
+    void take_name(const Found&);
+    // The handle is ready for its multi.
+    void dial();
 
     // Its alarm rang: true when the exchange is over because of it, else the next alarm is set.
     bool on_alarm(TimePoint now);
@@ -68,7 +99,7 @@ public:
     std::atomic<bool> cancelled{false};  // asked for before or while it runs
 
 private:
-    enum class Phase { connecting, sent, body };
+    enum class Phase { naming, connecting, sent, body };
 
     static size_t on_header_line(char* data, size_t size, size_t count, void* self);
     static size_t on_upload(char* into, size_t size, size_t count, void* self);
@@ -83,10 +114,15 @@ private:
     void set_network(const Workshop&);
     void set_trust(const Workshop&);
     bool set_fields();
+    bool set_places();
+    void let_go_of_names(CURLcode);
+    bool connecting() const { return phase_ == Phase::naming || phase_ == Phase::connecting; }
+    std::chrono::milliseconds connect_time_left() const;
     size_t give_upload(std::span<std::byte> into);
     bool uploading() const { return call_.upload && upload_offset_ < call_.upload_bytes; }
     TimePoint head_due() const;
     bool take_line(std::string_view line);
+    bool count_line(size_t bytes);
     bool take_head();
     bool take_data(std::span<const std::byte>);
     bool gather(std::span<const std::byte>);
@@ -106,6 +142,17 @@ private:
 
     CURL* easy_ = nullptr;
     curl_slist* lines_ = nullptr;
+    curl_slist* addresses_ = nullptr;
+    Workshop* workshop_ = nullptr;
+    // What libcurl will dial and knows by a name. Of the first `named_` the addresses are here.
+    struct Place {
+        std::string host;
+        uint16_t port = 0;
+        std::string text() const { return fmt::format("{}:{}", host, port); }
+    };
+    std::vector<Place> places_;
+    size_t named_ = 0;
+    uint64_t ticket_ = 0;  // of the name that is waited for
     Alarms<Exchange>* alarms_ = nullptr;
     std::vector<Exchange*>* gathering_ = nullptr;
     std::unique_ptr<std::byte[]> gathered_;  // kGatherBytes
@@ -114,10 +161,11 @@ private:
     std::optional<CURLcode> kept_end_;
     char error_[CURL_ERROR_SIZE] = {};
 
-    Phase phase_ = Phase::connecting;
+    Phase phase_ = Phase::naming;
     bool paused_ = false;
     TimePoint started_{};
-    size_t head_bytes_ = 0;
+    size_t head_bytes_ = 0, head_lines_ = 0, early_heads_ = 0;
+    size_t trailer_bytes_ = 0, trailer_lines_ = 0;
     uint64_t upload_offset_ = 0;
     TimePoint last_sent_{};  // the request's last sign of life
     ReplyEnd reply_;

@@ -16,6 +16,17 @@ constexpr uint32_t v4(uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
     return a << 24 | b << 16 | c << 8 | d;
 }
 
+struct Net {
+    uint32_t address;
+    int bits;
+};
+// Not routed on the Internet, and what machines are given inside (IANA, "IPv4 Special-Purpose
+// Address Registry"). Ranges for documentation are no machine's.
+constexpr Net kPrivate[] = {{v4(10, 0, 0, 0), 8},     {v4(172, 16, 0, 0), 12},
+                            {v4(192, 168, 0, 0), 16}, {v4(100, 64, 0, 0), 10},
+                            {v4(192, 0, 0, 0), 24},   {v4(198, 18, 0, 0), 15},
+                            {v4(240, 0, 0, 0), 4}};
+
 AddressKind classify_v4(uint32_t address) {
     // AWS, GCP, Azure and OpenStack; Alibaba; Oracle; Azure's platform address.
     for (const uint32_t metadata :
@@ -25,6 +36,9 @@ AddressKind classify_v4(uint32_t address) {
     if (address >> 24 == 0) return AddressKind::unspecified;
     if (address >> 16 == v4(0, 0, 169, 254)) return AddressKind::link_local;
     if (address >> 28 == 0xe || address == 0xffffffff) return AddressKind::multicast;
+    for (const Net& net : kPrivate)
+        if (address >> (32 - net.bits) == net.address >> (32 - net.bits))
+            return AddressKind::private_network;
     return AddressKind::ordinary;
 }
 
@@ -51,6 +65,11 @@ AddressKind classify_v6(const in6_addr& address) {
     static constexpr unsigned char kNat64[12] = {0, 0x64, 0xff, 0x9b};
     if (std::memcmp(address.s6_addr, kNat64, sizeof kNat64) == 0) return classify_v4(embedded(12));
     if (address.s6_addr[0] == 0x20 && address.s6_addr[1] == 0x02) return classify_v4(embedded(2));
+    // Unique local, site-local, and NAT64's local prefix (64:ff9b:1::/48), which leads inside.
+    static constexpr unsigned char kNat64Local[6] = {0, 0x64, 0xff, 0x9b, 0, 1};
+    if ((address.s6_addr[0] & 0xfe) == 0xfc || IN6_IS_ADDR_SITELOCAL(&address) ||
+        std::memcmp(address.s6_addr, kNat64Local, sizeof kNat64Local) == 0)
+        return AddressKind::private_network;
     return AddressKind::ordinary;
 }
 
@@ -62,6 +81,8 @@ const char* address_kind_name(AddressKind kind) {
             return "ordinary";
         case AddressKind::loopback:
             return "loopback";
+        case AddressKind::private_network:
+            return "private";
         case AddressKind::link_local:
             return "link-local";
         case AddressKind::metadata:
@@ -103,14 +124,26 @@ std::optional<AddressKind> classify_host(std::string_view host) {
     return std::nullopt;
 }
 
+bool is_address(std::string_view host) {
+    const std::string text(host);
+    in6_addr six{};
+    in_addr four{};
+    return inet_pton(AF_INET6, text.c_str(), &six) == 1 || inet_aton(text.c_str(), &four) != 0;
+}
+
 bool is_loopback_host(std::string_view host) {
     return classify_host(host) == AddressKind::loopback;
+}
+
+bool is_private_host(std::string_view host) {
+    return classify_host(host) == AddressKind::private_network;
 }
 
 bool allowed(const Guard& guard, AddressKind kind) {
     if (kind == AddressKind::ordinary) return true;
     if (kind == AddressKind::link_local || kind == AddressKind::metadata)
         return guard.allow_metadata;
+    if (kind == AddressKind::private_network) return !guard.enabled || guard.allow_private;
     return kind == AddressKind::loopback && (!guard.enabled || guard.allow_loopback);
 }
 

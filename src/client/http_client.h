@@ -42,6 +42,7 @@ struct ReplyHead {
 struct Guard {
     bool enabled = true;          // false: the operator configured exactly this host
     bool allow_loopback = false;  // the upstream itself is configured on a loopback address
+    bool allow_private = false;   // the upstream itself has an address in a private network
     bool allow_metadata = false;  // link-local too: only to ask for this machine's own credentials
 };
 
@@ -105,6 +106,9 @@ public:
 };
 
 struct Call {
+    // Whose share of transfers and look-ups of names this takes (async/shares.h): the upstream's
+    // name, never anything that a client or an answer chose.
+    std::string party;
     std::string method = "GET";
     std::string url;
     std::vector<std::pair<std::string, std::string>> fields;
@@ -150,6 +154,8 @@ struct ReplyEnd {
     uint64_t body_bytes = 0;
     std::string detail;  // for people: "Connection refused"
     Duration time_to_head{};
+    // The address that answered is in a private network; unknown, so false, behind a proxy.
+    bool from_private = false;
 };
 
 class HttpClient {

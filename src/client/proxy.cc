@@ -94,4 +94,28 @@ std::string ProxyRules::choose(const Url& url) const {
     return proxy;
 }
 
+std::optional<ProxyAddress> ProxyAddress::parse(std::string_view text) {
+    ProxyAddress address;
+    const auto scheme = text.find("://");
+    address.scheme =
+        scheme == std::string_view::npos ? "http" : ascii_lower(text.substr(0, scheme));
+    if (scheme != std::string_view::npos) text.remove_prefix(scheme + 3);
+    text = text.substr(0, text.find('/'));
+    if (const auto login = text.rfind('@'); login != std::string_view::npos)
+        text.remove_prefix(login + 1);
+    const bool six = text.starts_with('[');
+    const auto end = six ? text.find(']') : text.find(':');
+    if (six && end == std::string_view::npos) return std::nullopt;
+    address.host = ascii_lower(six ? text.substr(1, end - 1) : text.substr(0, end));
+    if (address.host.empty()) return std::nullopt;
+    address.port = address.scheme == "https" ? 443 : 1080;
+    if (end == std::string_view::npos) return address;
+    std::string_view rest = text.substr(end + (six ? 1 : 0));
+    if (rest.empty()) return address;
+    const auto port = rest.starts_with(':') ? parse_u64(rest.substr(1)) : std::nullopt;
+    if (!port || *port == 0 || *port > 65535) return std::nullopt;
+    address.port = static_cast<uint16_t>(*port);
+    return address;
+}
+
 }  // namespace weir::client

@@ -1,11 +1,13 @@
 #include "client/transfer.h"
 
-#include <pthread.h>
-#include <signal.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 
+#include "async/turns.h"
 #include "base/check.h"
+#include "base/failure.h"
+#include "client/quiet_thread.h"
 
 namespace weir::client {
 namespace {
@@ -13,18 +15,6 @@ namespace {
 constexpr int kMaxPollMs = 60'000;
 // Gathered bytes are handed over at the latest after this, however busy other transfers are.
 constexpr auto kGatherTime = std::chrono::milliseconds(2);
-
-// A thread that takes no signals: the process's go to main, and a write to a closed TLS connection
-// must not end us.
-template <class F>
-std::thread quiet_thread(F f) {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    std::thread thread(std::move(f));
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    return thread;
-}
 
 }  // namespace
 
@@ -49,20 +39,24 @@ private:
 };
 
 Transfer::Transfer(std::string name, CurlOptions options, std::string ca_file,
-                   std::shared_ptr<Authorities> authorities)
-    : name_(std::move(name)) {
+                   std::shared_ptr<Authorities> authorities, std::shared_ptr<Resolver> resolver)
+    : name_(std::move(name)), places_(options.max_transfers) {
     workshop_.options = std::move(options);
+    workshop_.resolver = std::move(resolver);
     workshop_.ca_file = std::move(ca_file);
     workshop_.authorities = std::move(authorities);
     multi_ = curl_multi_init();
+    // Without its wake-up, which takes descriptors, a poll would sleep on whatever it is told.
+    if (!multi_ || curl_multi_wakeup(multi_) != CURLM_OK) {
+        curl_multi_cleanup(multi_);
+        throw Failure(Kind::internal,
+                      fmt::format("{}: libcurl has no descriptors for its wake-up", name_));
+    }
     workshop_.share = curl_share_init();
-    check(multi_ && workshop_.share, "libcurl has memory");
+    check(workshop_.share, "libcurl has memory");
     curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS,
                       static_cast<long>(workshop_.options.max_connections));
-    for (const auto& entry : workshop_.options.known_hosts)
-        workshop_.known_hosts = curl_slist_append(workshop_.known_hosts, entry.c_str());
-    // Used by this thread alone, so no lock functions.
-    curl_share_setopt(workshop_.share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS);
+    // Used by this thread alone, so no lock functions. The table of names is the multi's own.
     curl_share_setopt(workshop_.share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
 }
 
@@ -70,18 +64,24 @@ Transfer::~Transfer() {
     shutdown();
     curl_multi_cleanup(multi_);
     curl_share_cleanup(workshop_.share);
-    curl_slist_free_all(workshop_.known_hosts);
 }
 
 void Transfer::start() {
-    thread_ = quiet_thread([this] { work(); });
-    pthread_setname_np(thread_.native_handle(), name_.c_str());
+    thread_ = quiet_thread(name_, [this] { work(); });
 }
 
-bool Transfer::reserve() {
-    if (load_.fetch_add(1) < workshop_.options.max_transfers) return true;
-    load_.fetch_sub(1);
-    return false;
+bool Transfer::reserve(const std::string& party) {
+    std::lock_guard lock(places_mutex_);
+    if (!places_.may_take(party)) return false;
+    places_.take(party);
+    load_ = places_.taken();
+    return true;
+}
+
+void Transfer::give_place_back(const Exchange& exchange) {
+    std::lock_guard lock(places_mutex_);
+    places_.give_back(exchange.call().party);
+    load_ = places_.taken();
 }
 
 std::shared_ptr<TransferHandle> Transfer::handle(const std::shared_ptr<Exchange>& exchange) {
@@ -90,7 +90,7 @@ std::shared_ptr<TransferHandle> Transfer::handle(const std::shared_ptr<Exchange>
 
 void Transfer::submit(const std::shared_ptr<Exchange>& exchange) {
     if (post({Verb::add, exchange})) return;
-    load_.fetch_sub(1);
+    give_place_back(*exchange);
     exchange->end_as(End::cancelled, "shut down");
     exchange->finish(CURLE_OK);
 }
@@ -114,6 +114,8 @@ void Transfer::shutdown() {
 }
 
 void Transfer::work() {
+    Turns turns(name_);
+    turns.begin(system_clock().now());
     while (take_mailbox()) {
         int left = 0;
         curl_multi_perform(multi_, &left);
@@ -121,7 +123,10 @@ void Transfer::work() {
         ring_alarms();
         if (more_is_there()) continue;
         hand_over_gathered();
-        curl_multi_poll(multi_, nullptr, 0, poll_timeout_ms(), nullptr);
+        const TimePoint now = system_clock().now();
+        turns.end(now);
+        curl_multi_poll(multi_, nullptr, 0, poll_timeout_ms(now), nullptr);
+        turns.begin(system_clock().now());
     }
     while (!running_.empty()) {
         Exchange* exchange = running_.begin()->first;
@@ -147,6 +152,10 @@ void Transfer::handle_letter(Letter letter) {
     if (letter.verb == Verb::add) return add(std::move(letter.exchange));
     Exchange* exchange = letter.exchange.get();
     if (!running_.contains(exchange)) return;
+    if (letter.verb == Verb::named) {
+        exchange->take_name(*letter.found);
+        return dial(letter.exchange);
+    }
     if (letter.verb == Verb::cancel) {
         exchange->end_as(End::cancelled, "cancelled");
         end(exchange, CURLE_OK);
@@ -161,12 +170,29 @@ void Transfer::add(std::shared_ptr<Exchange> exchange) {
     if (exchange->cancelled) {
         exchange->end_as(End::cancelled, "cancelled");
     } else if (exchange->begin(workshop_)) {
-        curl_multi_add_handle(multi_, exchange->easy());
-        running_.emplace(exchange.get(), std::move(exchange));
-        return;
+        running_.emplace(exchange.get(), exchange);
+        return dial(exchange);
     }
-    load_.fetch_sub(1);
+    give_place_back(*exchange);
     exchange->finish(CURLE_OK);
+}
+
+// Once the addresses of all names that it needs are here.
+void Transfer::dial(const std::shared_ptr<Exchange>& exchange) {
+    while (const std::string* name = exchange->wants_name()) {
+        const auto asked = workshop_.resolver->ask(
+            exchange->call().party, *name,
+            [transfer = weak_from_this(), weak = std::weak_ptr(exchange)](const auto& found) {
+                const auto self = transfer.lock();
+                auto waiting = weak.lock();
+                if (self && waiting) self->post({Verb::named, std::move(waiting), found});
+            });
+        if (!asked.known) return exchange->wait_for_name(asked.ticket);
+        exchange->take_name(*asked.known);
+    }
+    if (exchange->judged()) return end(exchange.get(), CURLE_OK);
+    exchange->dial();
+    curl_multi_add_handle(multi_, exchange->easy());
 }
 
 void Transfer::read_ended() {
@@ -211,11 +237,10 @@ void Transfer::ring_alarms() {
         if (exchange->on_alarm(now)) end(exchange, CURLE_OK);
 }
 
-int Transfer::poll_timeout_ms() const {
+int Transfer::poll_timeout_ms(TimePoint now) const {
     const TimePoint next = workshop_.alarms.next();
     if (next == kNever) return kMaxPollMs;
-    const auto wait =
-        std::chrono::ceil<std::chrono::milliseconds>(next - system_clock().now()).count();
+    const auto wait = std::chrono::ceil<std::chrono::milliseconds>(next - now).count();
     return static_cast<int>(std::clamp<int64_t>(wait, 0, kMaxPollMs));
 }
 
@@ -227,7 +252,7 @@ void Transfer::end(Exchange* exchange, CURLcode code) {
     if (!held->judged()) held->hand_over();
     std::erase(workshop_.gathering, exchange);
     curl_multi_remove_handle(multi_, held->easy());
-    load_.fetch_sub(1);
+    give_place_back(*held);
     held->finish(code);
 }
 

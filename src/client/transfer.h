@@ -1,5 +1,6 @@
 // client/transfer.h: a thread that drives libcurl: take the mailbox, perform, read what ended, ring
-// alarms, poll.
+// alarms, poll. It never waits but in that poll; how long it works between two is measured
+// (async/turns.h).
 #pragma once
 #include <curl/curl.h>
 
@@ -11,6 +12,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "async/shares.h"
 #include "client/curl_client.h"
 #include "client/exchange.h"
 
@@ -18,7 +20,9 @@ namespace weir::client {
 
 class Transfer : public std::enable_shared_from_this<Transfer> {
 public:
-    Transfer(std::string name, CurlOptions, std::string ca_file, std::shared_ptr<Authorities>);
+    // Failure{internal} when there is no descriptor for its wake-up: it would be deaf.
+    Transfer(std::string name, CurlOptions, std::string ca_file, std::shared_ptr<Authorities>,
+             std::shared_ptr<Resolver>);
     ~Transfer();  // shutdown() first
     Transfer(const Transfer&) = delete;
     Transfer& operator=(const Transfer&) = delete;
@@ -26,8 +30,8 @@ public:
 
     // Any thread.
     size_t load() const { return load_.load(std::memory_order_relaxed); }
-    // Takes a place for one exchange; false at the limit.
-    bool reserve();
+    // Takes a place for one exchange of the party; false at its limit.
+    bool reserve(const std::string& party);
     std::shared_ptr<TransferHandle> handle(const std::shared_ptr<Exchange>&);
     // Uses up the place. After shutdown() the exchange ends as cancelled at once.
     void submit(const std::shared_ptr<Exchange>&);
@@ -36,10 +40,11 @@ public:
 
 private:
     class Handle;
-    enum class Verb { add, resume, cancel };
+    enum class Verb { add, named, resume, cancel };
     struct Letter {
         Verb verb;
         std::shared_ptr<Exchange> exchange;
+        Resolver::Result found = {};  // of `named`
     };
 
     bool post(Letter);
@@ -47,15 +52,19 @@ private:
     bool take_mailbox();
     void handle_letter(Letter);
     void add(std::shared_ptr<Exchange>);
+    void dial(const std::shared_ptr<Exchange>&);
+    void give_place_back(const Exchange&);
     void read_ended();
     void ring_alarms();
     bool more_is_there();
     void hand_over_gathered();
-    int poll_timeout_ms() const;
+    int poll_timeout_ms(TimePoint now) const;
     void end(Exchange*, CURLcode);
 
     const std::string name_;
     std::atomic<size_t> load_{0};
+    std::mutex places_mutex_;
+    Shares places_;
 
     std::mutex mutex_;  // the mailbox
     std::vector<Letter> letters_;

@@ -4,9 +4,9 @@
 #include <algorithm>
 
 #include "base/glob.h"
+#include "base/network.h"
 #include "base/text.h"
 #include "config/complete.h"
-#include "config/network.h"
 
 namespace weir::config {
 namespace {
@@ -117,6 +117,8 @@ void check_cache(const Cache& cache, Reading& reading) {
     need(cache.low_watermark > 0 && cache.low_watermark <= cache.high_watermark,
          "weir.cache.lowWatermark", "must be greater than 0 and at most highWatermark");
     need(cache.max_age >= Duration{}, "weir.cache.maxAge", "can't be negative");
+    need(cache.metadata_bytes == 0 || cache.metadata_bytes >= kMiB, "weir.cache.metadataBytes",
+         "must be 0, or at least 1MiB");
     for (size_t i = 0; i < cache.pins.size(); ++i) {
         const std::string path = fmt::format("weir.cache.pins[{}]", i);
         check_glob(cache.pins[i].repositories, path + ".repositories", reading);
@@ -147,8 +149,8 @@ void check_values(const Config& config, Reading& reading) {
     need(std::ranges::find(kLevels, ascii_lower(config.log.level)) != std::end(kLevels) ||
              config.log.level.empty(),
          "log.level", "expected trace, debug, info, warn, error, fatal or panic");
-    need(config.log.format == "json" || config.log.format == "text", "weir.log.format",
-         "expected \"json\" or \"text\"");
+    need(config.log.format == "json" || config.log.format == "text" || config.log.format == "auto",
+         "weir.log.format", "expected \"json\" or \"text\"");
     if (config.http.tls) {
         need(!config.http.tls->cert.empty() && !config.http.tls->key.empty(), "http.tls",
              "cert and key are both needed");
@@ -187,6 +189,9 @@ void check_values(const Config& config, Reading& reading) {
          "must be at least 64KiB");
     need(config.reload_interval >= std::chrono::milliseconds(100), "weir.reload.interval",
          "must be at least 100ms");
+    need(config.memory.bytes >= 8 * kMiB &&
+             config.memory.bytes / 4 >= config.limits.max_manifest_bytes,
+         "weir.memory.bytes", "must be at least 8MiB, and four times limits.manifestBytes");
     need(config.memory.open_files > 0, "weir.memory.openFiles", "must be greater than 0");
     check_freshness(config.freshness, reading);
     check_storage(config.storage, reading);

@@ -1,5 +1,7 @@
 #include "config/config.h"
 
+#include <utility>
+
 #include "base/text.h"
 
 namespace weir::config {
@@ -19,30 +21,40 @@ const Registry* Config::registry(std::string_view name) const {
     return nullptr;
 }
 
-std::vector<std::string> needs_restart(const Config& before, const Config& after) {
-    std::vector<std::string> keys;
-    const auto differ = [&keys](const char* key, const auto& a, const auto& b) {
-        if (!(a == b)) keys.emplace_back(key);
+// Whatever is read at the start only stands here, and nowhere else: a key that is missing would
+// seem to have changed at once.
+Reloaded keep_until_restart(const Config& running, Config fresh) {
+    std::vector<std::string> kept;
+    const auto keep = [&](const char* key, const auto& member) {
+        auto& wanted = member(fresh);
+        const auto& has = member(running);
+        if (wanted == has) return;
+        kept.emplace_back(key);
+        wanted = has;
     };
-    differ("http.address", before.http.address, after.http.address);
-    differ("http.port", before.http.port, after.http.port);
-    differ("http.tls", before.http.tls.has_value(), after.http.tls.has_value());
-    differ("log.output", before.log.output, after.log.output);
-    differ("weir.log.format", before.log.format, after.log.format);
-    differ("weir.log.access", before.log.access_output, after.log.access_output);
-    differ("storage.rootDirectory", before.storage.root_directory, after.storage.root_directory);
-    differ("storage.commit", before.storage.commit, after.storage.commit);
-    differ("storage.storageDriver", before.storage.s3, after.storage.s3);
-    differ("weir.s3", before.s3, after.s3);
-    differ("weir.cache.admission", before.cache.admission_min_bytes,
-           after.cache.admission_min_bytes);
-    differ("extensions.metrics", before.metrics, after.metrics);
-    differ("weir.missTimeout", before.timeouts.miss, after.timeouts.miss);
-    differ("weir.fetch", before.fetch, after.fetch);
-    differ("weir.memory", before.memory, after.memory);
-    differ("weir.relay", before.relay, after.relay);
-    differ("weir.threads", before.threads, after.threads);
-    return keys;
+    keep("http.address", [](auto& c) -> auto& { return c.http.address; });
+    keep("http.port", [](auto& c) -> auto& { return c.http.port; });
+    // On or off; other files are read at once.
+    if (running.http.tls.has_value() != fresh.http.tls.has_value())
+        keep("http.tls", [](auto& c) -> auto& { return c.http.tls; });
+    keep("log.output", [](auto& c) -> auto& { return c.log.output; });
+    keep("weir.log.format", [](auto& c) -> auto& { return c.log.format; });
+    keep("weir.log.access", [](auto& c) -> auto& { return c.log.access_output; });
+    keep("storage.rootDirectory", [](auto& c) -> auto& { return c.storage.root_directory; });
+    keep("storage.commit", [](auto& c) -> auto& { return c.storage.commit; });
+    keep("storage.storageDriver", [](auto& c) -> auto& { return c.storage.s3; });
+    keep("weir.s3", [](auto& c) -> auto& { return c.s3; });
+    keep("weir.cache.admission", [](auto& c) -> auto& { return c.cache.admission_min_bytes; });
+    keep("extensions.metrics", [](auto& c) -> auto& { return c.metrics; });
+    keep("weir.missTimeout", [](auto& c) -> auto& { return c.timeouts.miss; });
+    const bool whole_after_range =
+        std::exchange(fresh.fetch.whole_after_range, running.fetch.whole_after_range);
+    keep("weir.fetch", [](auto& c) -> auto& { return c.fetch; });
+    fresh.fetch.whole_after_range = whole_after_range;  // "rest" is an upstream's policy
+    keep("weir.memory", [](auto& c) -> auto& { return c.memory; });
+    keep("weir.relay", [](auto& c) -> auto& { return c.relay; });
+    keep("weir.threads", [](auto& c) -> auto& { return c.threads; });
+    return {.config = std::move(fresh), .kept = std::move(kept)};
 }
 
 }  // namespace weir::config

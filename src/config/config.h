@@ -51,7 +51,7 @@ struct Log {
     std::string output;          // a path; empty: standard error
     std::string audit;           // not written yet
     // weir.log
-    std::string format = "json";  // json or text
+    std::string format = "auto";  // json, text, or auto: text on a terminal, else json
     bool access = true;           // a line for each request
     std::string access_output;    // a path; empty: the same as output
     log::Level threshold() const;
@@ -180,7 +180,7 @@ struct Freshness {
 };
 
 struct Fetch {
-    uint32_t max_concurrent = 64;
+    uint32_t max_concurrent = 96;
     uint32_t max_queued = 4096;
     uint64_t chunk_bytes = 4 * kMiB;  // a cold range is fetched to the end of its chunk
     uint64_t range_ahead_bytes =
@@ -191,7 +191,8 @@ struct Fetch {
 };
 
 struct Memory {
-    uint64_t manifest_bytes = 64 * kMiB;
+    uint64_t bytes = 128 * kMiB;          // of all that is remembered
+    uint64_t manifest_bytes = 64 * kMiB;  // of that, at most, for manifests
     uint32_t open_files = 1024;
     bool operator==(const Memory&) const = default;
 };
@@ -256,6 +257,8 @@ struct Config {
     std::string bare_upstream = "docker.io";  // whose the bare /v2/library/x is; "none": nobody's
     bool bare_upstream_given = false;         // then it must be known
     std::vector<std::string> own_names;       // weir itself: never upstream names; lower case
+    // weir.paths: "tolerant" (true) or "strict" (false): each repository has one path.
+    bool tolerant_paths = true;
 
     Freshness freshness;
     Fetch fetch;
@@ -277,9 +280,13 @@ struct Config {
     const Registry* registry(std::string_view name) const;
 };
 
-// The keys that differ between two configurations and that only a restart can change ("http.port"),
-// for the log line of a reload.
-std::vector<std::string> needs_restart(const Config& before, const Config& after);
+// What a reload makes of a file: `config` is `fresh`, but what only a restart can change has the
+// values of `running`; `kept` names those keys where the two differ ("http.port").
+struct Reloaded {
+    Config config;
+    std::vector<std::string> kept;
+};
+Reloaded keep_until_restart(const Config& running, Config fresh);
 
 // Docker Hub under any of its names (docker.io, index.docker.io, registry-1.docker.io, and their
 // ports 443 and 80).

@@ -6,8 +6,9 @@
 #include <cstdlib>
 
 #include "base/failure.h"
-#include "base/file.h"
 #include "base/glob.h"
+#include "base/named_file.h"
+#include "base/redact.h"
 #include "base/text.h"
 #include "config/names.h"
 #include "config/value.h"
@@ -19,7 +20,7 @@ namespace {
 enum Rank : int { own, zot_file, docker_file };
 
 [[noreturn]] void refuse(const std::string& path, std::string_view what) {
-    throw Failure(Kind::config_invalid, fmt::format("{}: {}", path, what));
+    throw Failure(Kind::config_invalid, without_logins(fmt::format("{}: {}", path, what)));
 }
 
 // Docker writes Hub as "https://index.docker.io/v1/"; others a host, a host with a port, or a path
@@ -59,17 +60,30 @@ Value parse_object(std::string_view json, const std::string& path) {
     return std::move(*root);
 }
 
+// Somebody may have written the secret itself where a name is wanted.
+constexpr std::string_view kNotShown = "of that name (not shown: it looks like the secret itself)";
+std::string_view shown_variable(std::string_view name) {
+    const auto usual = [](char c) {
+        return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+    };
+    return std::ranges::all_of(name, usual) ? name : kNotShown;
+}
+std::string_view shown_path(std::string_view path) {
+    return path.find('/') != std::string_view::npos ? path : kNotShown;
+}
+
 // A secret that is given, or in a file, or in the environment.
 Secret find_secret(const Secret& given, const std::string& file, const std::string& variable,
                    const std::string& where) {
     if (!variable.empty()) {
         const char* value = std::getenv(variable.c_str());
-        if (!value || !*value) refuse(where, fmt::format("the environment has no {}", variable));
+        if (!value || !*value)
+            refuse(where, fmt::format("the environment has no {}", shown_variable(variable)));
         return Secret(value);
     }
     if (file.empty()) return given;
-    auto text = read_file(posix_files(), file, kMaxCredentialFileBytes);
-    if (!text) refuse(where, fmt::format("there is no file {}", file));
+    auto text = read_named_file(file, kMaxCredentialFileBytes);
+    if (!text) refuse(where, fmt::format("there is no file {}", shown_path(file)));
     while (text->ends_with('\n') || text->ends_with('\r')) text->pop_back();
     return Secret(std::move(*text));
 }
@@ -171,7 +185,7 @@ void Credentials::add(std::string_view host, std::string_view pattern, int rank,
 // A broken file is no reason to stop: without it the pulls that need it fail, and say so.
 void Credentials::add_file(const std::string& path, int rank, bool zot) {
     try {
-        auto text = read_file(posix_files(), path, kMaxCredentialFileBytes);
+        auto text = read_named_file(path, kMaxCredentialFileBytes);
         if (!text) {
             if (zot)
                 warnings_.push_back(path +

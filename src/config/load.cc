@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/failure.h"
-#include "base/file.h"
+#include "base/named_file.h"
 #include "base/text.h"
 #include "config/complete.h"
 #include "config/registries.h"
@@ -114,6 +114,7 @@ Report inspect_text(const std::string& path, std::string_view text, LoadOptions 
         report.problems.push_back({"", std::move(what), error.line, true});
         return report;
     }
+    mark_secrets(*root);
     read_tree(report, *root, options, environment);
     return report;
 }
@@ -122,7 +123,7 @@ Report inspect(const std::string& path, LoadOptions options, const Environment& 
     Report report;
     report.path = path;
     try {
-        auto text = read_file(posix_files(), path, kMaxFileBytes);
+        auto text = read_named_file(path, kMaxFileBytes);
         if (text) return inspect_text(path, *text, options, environment);
         report.problems.push_back({"", "there is no such file", 0, true});
     } catch (const Failure& failure) {

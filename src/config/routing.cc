@@ -50,7 +50,19 @@ private:
 };
 
 Resolution unknown(std::string why) {
-    return {.route = {}, .unknown = std::move(why)};
+    return {.route = {}, .otherwise = {}, .unknown = std::move(why)};
+}
+
+constexpr std::string_view kDoubled = "v2/";
+
+bool below(std::string_view path, std::string_view directory) {
+    return path.size() > directory.size() + 1 && path.starts_with(directory) &&
+           path[directory.size()] == '/';
+}
+
+// Two names of the same.
+bool same(const Named& a, const Named& b) {
+    return a.destination == b.destination && a.registries == b.registries;
 }
 
 }  // namespace
@@ -95,7 +107,17 @@ struct Routing::Impl {
     std::optional<Route> at_registries(const Named&, std::string_view path, Via) const;
     std::optional<Route> destination(std::string_view repository) const;
     Resolution named(const Named&, std::string_view path, Via, const Trace&) const;
+    std::optional<Route> said_twice(const Named&, std::string_view path, Via) const;
+    bool says(const Named&, std::string_view text) const;
+    std::optional<Resolution> with_ns(const Named&, std::string_view path) const;
+    bool is_destination(std::string_view path) const;
+    bool leads_to(const Named&, const Route&) const;
+    Resolution plain(const Target&, const Trace&) const;
+    Resolution doubled(const Target&, const Trace&) const;
+    Resolution before(const Target&, const Trace&) const;
     Resolution resolve(const Target&, const Trace&) const;
+    // Whether a path may be read in other ways than as it stands.
+    bool tolerant(const Target& target) const { return config->tolerant_paths && !target.escaped; }
     const Named* bare_name() const {
         if (config->bare_upstream == "none") return nullptr;
         // Any way of knowing the name will do: nothing of the request is compared with it.
@@ -189,18 +211,138 @@ std::optional<Route> Routing::Impl::destination(std::string_view repository) con
 Resolution Routing::Impl::named(const Named& name, std::string_view path, Via via,
                                 const Trace& trace) const {
     auto route = by_name(name, path, via);
-    if (route) return {.route = std::move(route), .unknown = {}};
+    if (route) return {.route = std::move(route), .otherwise = {}, .unknown = {}};
     trace.say("  no upstream of {} has \"{}\" in its content", name.name, path);
     return unknown(fmt::format("no upstream is configured for \"{}\" at {}", path, name.name));
 }
 
-Resolution Routing::Impl::resolve(const Target& target, const Trace& trace) const {
-    const std::string_view repository = target.repository;
-    if (repository.empty()) return unknown("the repository's name is empty");
+// The route of what is left of `path` when what it says of the registry is taken off, if that is
+// what `name` says too.
+std::optional<Route> Routing::Impl::said_twice(const Named& name, std::string_view path,
+                                               Via via) const {
+    const size_t slash = path.find('/');
+    if (slash == std::string_view::npos) return {};
+    if (looks_like_registry(path.substr(0, slash))) {
+        const Named* again = names.find(path.substr(0, slash), Use::prefix);
+        return again && same(*again, name) ? by_name(name, path.substr(slash + 1), via)
+                                           : std::nullopt;
+    }
+    if (name.destination) {
+        if (name.destination->empty() || !below(path, *name.destination)) return {};
+        const std::string_view rest = path.substr(name.destination->size() + 1);
+        auto route = by_name(name, rest, via);
+        if (route && is_hub(route->candidates[0].registry) && is_one_part(rest)) return {};
+        return route;
+    }
+    for (size_t registry : name.registries) {
+        for (std::string_view has : mappings[registry].destinations()) {
+            if (has.empty() || !below(path, has)) continue;
+            if (is_hub(registry) && is_one_part(path.substr(has.size() + 1))) continue;
+            auto route = destination(path);
+            if (!route || !leads_to(name, *route)) continue;
+            route->via = via;
+            return route;
+        }
+    }
+    return {};
+}
 
+// Whether `text` says the registry that `name` is.
+bool Routing::Impl::says(const Named& name, std::string_view text) const {
+    if (const Named* again = names.find(text, Use::prefix)) return same(*again, name);
+    if (name.destination) return text == *name.destination;
+    return std::ranges::any_of(name.registries, [&](size_t registry) {
+        const auto all = mappings[registry].destinations();
+        return std::ranges::find(all, text) != all.end();
+    });
+}
+
+// The registry is said by ?ns= and by the path; and where the path goes on with "/v2/" the mirror's
+// address has the registry behind its own /v2, and no override_path.
+std::optional<Resolution> Routing::Impl::with_ns(const Named& name, std::string_view path) const {
+    Resolution found{.route = said_twice(name, path, Via::ns), .otherwise = {}, .unknown = {}};
+    const size_t inner = path.find("/v2/");
+    if (inner != std::string_view::npos && says(name, path.substr(0, inner))) {
+        const std::string_view rest = path.substr(inner + 4);
+        std::string once(path.substr(0, inner + 1));
+        found.otherwise = said_twice(name, once.append(rest), Via::ns);
+        if (found.otherwise && !is_one_part(rest)) std::swap(found.route, found.otherwise);
+    }
+    if (!found) return {};
+    return found;
+}
+
+bool Routing::Impl::leads_to(const Named& name, const Route& route) const {
+    const size_t first = route.candidates[0].registry;
+    if (!name.destination)
+        return std::ranges::find(name.registries, first) != name.registries.end();
+    return below(route.repository, *name.destination) || name.destination->empty();
+}
+
+// A destination, or a place below one.
+bool Routing::Impl::is_destination(std::string_view path) const {
+    for (size_t i = 0; i < mappings.size(); ++i) {
+        for (std::string_view has : mappings[i].destinations())
+            if (asked(i) && !has.empty() && (path == has || below(path, has))) return true;
+    }
+    return false;
+}
+
+Resolution Routing::Impl::resolve(const Target& target, const Trace& trace) const {
+    if (target.repository.empty()) return unknown("the repository's name is empty");
+    if (!target.before.empty()) return before(target, trace);
+    if (tolerant(target) && target.repository.starts_with(kDoubled) &&
+        target.repository.size() > kDoubled.size())
+        return doubled(target, trace);
+    return plain(target, trace);
+}
+
+// /v2/v2/...: once too often, or a project of that name.
+Resolution Routing::Impl::doubled(const Target& target, const Trace& trace) const {
+    // Led here by DNS, a client says exactly what it would say to the upstream.
+    if (target.ns.empty() && names.find(target.host, Use::host)) return plain(target, trace);
+    Target once = target;
+    once.repository.remove_prefix(kDoubled.size());
+    trace.say("path: /v2/v2/ is /v2/, or \"{}\" is meant", target.repository);
+    Resolution first = plain(once, trace), second = plain(target, trace);
+    if (is_one_part(once.repository)) std::swap(first, second);
+    if (!first) return second;
+    first.otherwise = std::move(second.route);
+    return first;
+}
+
+// /docker.io/v2/..., /hub/v2/...: what stands before /v2/ says the registry.
+Resolution Routing::Impl::before(const Target& target, const Trace& trace) const {
+    const Named* ns = target.ns.empty() ? nullptr : names.find(target.ns, Use::ns);
+    if (!target.ns.empty() && !ns && !names.is_itself(target.ns))
+        return unknown(fmt::format("no upstream is configured for the registry \"{}\"",
+                                   ascii_lower(target.ns)));
+    if (const Named* name = names.find(target.before, Use::prefix)) {
+        trace.say("path: \"{}\" before /v2/ is {}", target.before, name->name);
+        if (!ns || same(*ns, *name)) return named(*name, target.repository, Via::prefix, trace);
+    } else if (is_destination(target.before)) {
+        trace.say("path: \"{}\" before /v2/ is a destination", target.before);
+        auto route = destination(joined(target.before, target.repository));
+        if (route && (!ns || leads_to(*ns, *route)))
+            return {.route = std::move(route), .otherwise = {}, .unknown = {}};
+    } else if (ns && !looks_like_registry(target.before)) {
+        // A mirror's path that means nothing here; the registry is said all the same.
+        trace.say("path: \"{}\" before /v2/ says nothing; ns: {}", target.before, ns->name);
+        return named(*ns, target.repository, Via::ns, trace);
+    }
+    return unknown(fmt::format("no upstream is configured for \"/{}\" before /v2/{}", target.before,
+                               ns ? ", or not the one that ns names" : ""));
+}
+
+Resolution Routing::Impl::plain(const Target& target, const Trace& trace) const {
+    const std::string_view repository = target.repository;
     if (!target.ns.empty()) {
         if (const Named* name = names.find(target.ns, Use::ns)) {
             trace.say("ns: \"{}\" is {}", target.ns, name->name);
+            if (auto both = tolerant(target) ? with_ns(*name, repository) : std::nullopt) {
+                trace.say("path: it says so too; without it: {}", both->route->repository);
+                return std::move(*both);
+            }
             return named(*name, repository, Via::ns, trace);
         }
         if (!names.is_itself(target.ns)) {
@@ -223,6 +365,11 @@ Resolution Routing::Impl::resolve(const Target& target, const Trace& trace) cons
 
     if (const Named* name = names.find(target.host, Use::host)) {
         trace.say("host: \"{}\" is {}", target.host, name->name);
+        if (auto route =
+                tolerant(target) ? said_twice(*name, repository, Via::host) : std::nullopt) {
+            trace.say("path: it says so too; without it: {}", route->repository);
+            return {.route = std::move(route), .otherwise = {}, .unknown = {}};
+        }
         return named(*name, repository, Via::host, trace);
     }
     trace.say("host: \"{}\" is not an upstream's name", target.host);
@@ -230,7 +377,7 @@ Resolution Routing::Impl::resolve(const Target& target, const Trace& trace) cons
     if (auto route = destination(repository)) {
         trace.say("destination: the content of {} matches",
                   config->registries[route->candidates[0].registry].name);
-        return {.route = std::move(route), .unknown = {}};
+        return {.route = std::move(route), .otherwise = {}, .unknown = {}};
     }
     trace.say("destination: no content of any registry matches \"{}\"", repository);
 
@@ -299,6 +446,11 @@ std::vector<Candidate> Routing::candidates(std::string_view local) const {
     return impl_->by_destination(local);
 }
 
+bool Routing::serves(std::string_view before) const {
+    return before.empty() || impl_->names.find(before, Use::prefix) ||
+           impl_->is_destination(before);
+}
+
 std::vector<std::string> Routing::names() const {
     return impl_->names.all();
 }
@@ -314,6 +466,8 @@ std::string Routing::explain(const Target& target) const {
         out += fmt::format("ask {} for {} ({})\n", registry.name, candidate.repository,
                            fmt::join(registry.urls, ", "));
     }
+    if (resolution.otherwise)
+        out += fmt::format("if it has no such thing: {}\n", resolution.otherwise->repository);
     return out;
 }
 

@@ -11,6 +11,25 @@
 //   6. bare         /v2/library/debian at our own name, as docker's registry-mirrors ask;
 //                   weir.bareUpstream says whose it is.
 //
+// A client may name the registry twice: containerd adds ?ns= to whatever path its mirror has
+// (override_path, the rewrites of k3s and RKE2, mirrors of BuildKit and Talos), docker and Homebrew
+// put a mirror's path before /v2/. Where both say the same registry, what the path says of it is
+// taken off:
+//
+//   /v2/docker.io/library/x?ns=docker.io      as /v2/library/x?ns=docker.io
+//   /v2/hub/library/x?ns=docker.io            where "hub" is its destination; likewise with Host
+//   /v2/docker.io/v2/library/x?ns=docker.io   the same, of such a mirror without override_path
+//   /docker.io/v2/library/x, /hub/v2/...      as /v2/docker.io/library/x, /v2/hub/library/x
+//   /v2/v2/library/x                          as /v2/library/x, of a mirror whose address ends in
+//                                             /v2; but a project may be called v2, and is asked if
+//                                             there is no such repository (or first, if only one
+//                                             part is left)
+//
+// At Docker Hub clients write two parts, so a destination that would leave one is an organisation.
+// Where two signs disagree, the first in the order above decides, with the whole path; of a path
+// before /v2/ nothing is found then. weir.paths "strict" turns all of this off, and so does a path
+// that was sent with escapes. Rights are asked of the repository that was found.
+//
 // Names come from weir.hosts if it is given, else from the hosts of the upstreams' URLs; the
 // aliases of Docker Hub are one name. With one-part names at Hub "debian" means "library/debian",
 // and both are one repository here.
@@ -48,6 +67,7 @@ struct Route {
 // Either a route, or the reason why there is none, in words for an error's message.
 struct Resolution {
     std::optional<Route> route;
+    std::optional<Route> otherwise;  // what else may be meant, if the first has no such thing
     std::string unknown;
     explicit operator bool() const { return route.has_value(); }
 };
@@ -58,6 +78,8 @@ struct Target {
     std::string_view ns;    // value of ?ns=; empty when absent
     std::string_view
         repository;  // the path between /v2/ and /manifests, /blobs, ...; a valid repository name
+    std::string_view before = {};  // the path before /v2/, without outer slashes; mostly empty
+    bool escaped = false;          // the path was sent with escapes
 };
 
 class Routing {
@@ -74,6 +96,9 @@ public:
     // The upstreams of a local repository, for work that no request started (revalidation,
     // prefetch). Empty when the configuration no longer has one.
     std::vector<Candidate> candidates(std::string_view local_repository) const;
+
+    // /before/v2/ is one of our addresses: nothing, a name that is served, a destination.
+    bool serves(std::string_view before) const;
 
     // Every registry name that is routed, as a client would say it: for the status page and `weir
     // verify`.

@@ -28,6 +28,15 @@ void read_rest(Fetch& fetch, const Value& value, Reading& reading) {
     fetch.whole_after_range = rest == "whole";
 }
 
+void read_paths(Config& config, const Value& value, Reading& reading) {
+    const std::string paths = ascii_lower(weak_text(value).value_or(""));
+    if (paths != "tolerant" && paths != "strict") {
+        reading.error(value.line,
+                      fmt::format("expected \"tolerant\" or \"strict\", got {}", describe(value)));
+    }
+    config.tolerant_paths = paths != "strict";
+}
+
 void read_hosts(Config& config, const Value& value, Reading& reading) {
     for (size_t i = 0; i < value.keys.size(); ++i) {
         auto destination = weak_text(value.items[i]);
@@ -133,6 +142,7 @@ const Shape& cache_shape() {
         custom_key<Cache>("quotas", Form::named, read_quotas),
         objects_key("pins", &Cache::pins, pin),
         same_object("admission", admission),
+        bytes_key("metadataBytes", &Cache::metadata_bytes),
     }};
     return shape;
 }
@@ -155,6 +165,14 @@ Key show_rest() {
     Key made = custom_key<Fetch>("rest", Form::text, read_rest);
     made.show = [](void* target) -> std::string {
         return static_cast<const Fetch*>(target)->whole_after_range ? "whole" : "none";
+    };
+    return made;
+}
+
+Key show_paths() {
+    Key made = custom_key<Config>("paths", Form::text, read_paths);
+    made.show = [](void* target) -> std::string {
+        return static_cast<const Config*>(target)->tolerant_paths ? "tolerant" : "strict";
     };
     return made;
 }
@@ -228,6 +246,7 @@ const Shape& weir_shape() {
         show_rest(),
     }};
     static const Shape memory{{
+        bytes_key("bytes", &Memory::bytes),
         bytes_key("manifestBytes", &Memory::manifest_bytes),
         key("openFiles", &Memory::open_files),
     }};
@@ -270,6 +289,7 @@ const Shape& weir_shape() {
         custom_key<Config>("hosts", Form::named, read_hosts),
         read_bare_upstream(),
         key("ownNames", &Config::own_names),
+        show_paths(),
         object_key("freshness", &Config::freshness, freshness_shape()),
         // Applied to each registry by name, after all of the file is read: see upstreams.cc.
         {.name = "upstreams", .form = Form::named, .inner = &upstream_shape()},

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/redact.h"
 #include "base/text.h"
 
 namespace weir::config {
@@ -52,6 +53,15 @@ Weak<bool> has_form(Form form, const Value& value) {
     return true;
 }
 
+// A name that nobody knows may be a slip that put a secret there.
+std::string shown_key(const std::string& name, bool secret) {
+    if (secret) return "***";
+    const size_t colon = name.find(':');
+    const bool url = name.find("://") != std::string::npos;
+    if (colon == std::string::npos || url || name.find('@') != std::string::npos) return name;
+    return name.substr(0, colon) + ":***";
+}
+
 }  // namespace
 
 const Key* Shape::find(std::string_view name) const {
@@ -89,7 +99,7 @@ std::vector<const Value*> weak_list(const Value& value) {
 void Reading::add(std::string path, uint32_t line, std::string what, bool error) {
     if (problems.size() >= kMaxProblems && !error) return;
     if (problems.size() >= 2 * kMaxProblems) return;
-    problems.push_back({std::move(path), std::move(what), line, error});
+    problems.push_back({without_logins(path), without_logins(what), line, error});
 }
 
 bool Reading::failed() const {
@@ -108,7 +118,8 @@ void Reading::object(const Shape& shape, void* target, const Value& value) {
         const std::string& name = value.keys[i];
         const Value& item = value.items[i];
         const Key* known = shape.find(name);
-        at(known ? known->name : name, [&] {
+        const std::string nearest = known ? "" : shape.nearest(name);
+        at(known ? known->name : shown_key(name, value.secret && nearest.empty()), [&] {
             if (!seen.insert(ascii_lower(name)).second) {
                 strict(item.line, "the key is given twice (case doesn't matter)");
             }
@@ -116,7 +127,6 @@ void Reading::object(const Shape& shape, void* target, const Value& value) {
                 given[static_cast<size_t>(known - shape.keys.data())].push_back(&item);
                 return;
             }
-            const std::string nearest = shape.nearest(name);
             strict(item.line, nearest.empty()
                                   ? "unknown key"
                                   : fmt::format("unknown key; did you mean \"{}\"?", nearest));
@@ -184,7 +194,8 @@ bool Reading::check_form(const Key& key, const Value& value) {
 void Reading::report(const Key& key, const Value& value) {
     if (quiet_) return;
     const bool whole = key.form != Form::object && key.form != Form::objects;
-    if (whole || key.status != Status::honoured) keys.push_back({path_, key.status, key.note});
+    if (whole || key.status != Status::honoured)
+        keys.push_back({without_logins(path_), key.status, key.note});
     if (key.status != Status::unsupported) return;
     const bool off = key.form == Form::flag && !weak_flag(value).value_or(true);
     if (off) {

@@ -101,6 +101,9 @@ struct Cache {
     std::vector<Pin> pins;
     // Blobs of at least so many bytes are kept on the second request only; 0: off.
     uint64_t admission_min_bytes = 0;
+    // What the database may hold of manifests and lists; 0: a quarter of max_bytes, at least 8 MiB,
+    // or 1 GiB where that has no bound.
+    uint64_t metadata_bytes = 0;
     bool operator==(const Cache&) const = default;
 };
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "base/redact.h"
 #include "base/text.h"
 
 namespace weir::config {
@@ -97,7 +98,18 @@ const Value* Value::find(std::string_view key) const {
     return nullptr;
 }
 
+void mark_secrets(Value& root) {
+    for (size_t i = 0; i < root.items.size(); ++i) {
+        Value& item = root.items[i];
+        item.secret = root.secret || (i < root.keys.size() && names_secret(root.keys[i]));
+        mark_secrets(item);
+    }
+}
+
 std::string describe(const Value& value) {
+    if (value.secret && value.is(Value::Type::text)) return "a text";
+    if (value.secret && (value.is(Value::Type::integer) || value.is(Value::Type::real)))
+        return "a number";
     switch (value.type) {
         case Value::Type::null:
             return "nothing";
@@ -199,7 +211,11 @@ Weak<double> weak_number(const Value& value) {
 }
 
 Weak<Duration> weak_duration(const Value& value) {
-    if (value.is(Value::Type::text)) return parse_duration(value.text);
+    if (value.is(Value::Type::text)) {
+        auto duration = parse_duration(value.text);
+        if (duration || !value.secret) return duration;
+        return wrong("expected a duration, got {}", describe(value));
+    }
     auto nanoseconds =
         value.is(Value::Type::boolean) ? std::unexpected(std::string()) : weak_integer(value);
     if (nanoseconds) return Duration(*nanoseconds);
@@ -207,7 +223,11 @@ Weak<Duration> weak_duration(const Value& value) {
 }
 
 Weak<uint64_t> weak_bytes(const Value& value) {
-    if (value.is(Value::Type::text)) return parse_bytes(value.text);
+    if (value.is(Value::Type::text)) {
+        auto bytes = parse_bytes(value.text);
+        if (bytes || !value.secret) return bytes;
+        return wrong("expected a size, got {}", describe(value));
+    }
     auto bytes =
         value.is(Value::Type::boolean) ? std::unexpected(std::string()) : weak_integer(value);
     if (bytes && *bytes >= 0) return static_cast<uint64_t>(*bytes);

@@ -28,6 +28,7 @@ struct Value {
     std::vector<Value> items;       // of a list or a map
     std::vector<std::string> keys;  // of a map, one for each item
     uint32_t line = 0;              // where it stands in the file; 0: not known
+    bool secret = false;            // it stands below a key that names a secret: never shown
 
     bool is(Type t) const { return type == t; }
     // nullptr when absent. The last one of that name.
@@ -76,7 +77,11 @@ std::string show(Duration);
 std::string show_bytes(uint64_t);
 std::string show(const Size&);
 
-// "a map", "the text \"abc\"": for messages. Never used for values that may be secret.
+// Marks all that stands below keys such as "password" and "credentials" (base/redact.h). What is
+// wrong with a file is pasted into mails and issues.
+void mark_secrets(Value& root);
+
+// "a map", "the text \"abc\"": for messages; of a secret only its type.
 std::string describe(const Value&);
 
 }  // namespace weir::config

@@ -230,9 +230,12 @@ void Listener::start() {
     });
 }
 
-void Listener::reload_tls(const TlsFiles& files) {
+std::shared_ptr<const TlsContext> Listener::prepare_tls(const TlsFiles& files) const {
     if (!impl_->context()) throw Failure(Kind::config_invalid, "this listener has no TLS");
-    auto fresh = TlsContext::load(files);
+    return TlsContext::load(files);
+}
+
+void Listener::set_tls(std::shared_ptr<const TlsContext> fresh) {
     std::lock_guard lock(impl_->tls_mutex);
     impl_->tls = std::move(fresh);
 }

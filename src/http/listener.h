@@ -42,6 +42,8 @@ struct TlsFiles {
     std::string client_ca;
 };
 
+class TlsContext;
+
 class Listener {
 public:
     struct Options {
@@ -59,9 +61,10 @@ public:
 
     uint16_t port() const;
     void start();
-    // New certificate files for new connections; throws Failure{config_invalid} and keeps the old
-    // ones if they're bad.
-    void reload_tls(const TlsFiles&);
+    // New certificates for new connections, in two steps: what can fail, and what can't.
+    // Failure{config_invalid} if the files are bad, or this listener has no TLS.
+    std::shared_ptr<const TlsContext> prepare_tls(const TlsFiles&) const;
+    void set_tls(std::shared_ptr<const TlsContext>);
     // For new requests.
     void set_limits(const Limits&);
 

@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
+#include <utility>
 
+#include "base/failure.h"
 #include "base/text.h"
 
 namespace weir::http {
@@ -44,6 +47,31 @@ std::optional<ByteRange> resolve_one(const RangeSpec& spec, uint64_t size) {
     return ByteRange{*spec.first, last - *spec.first + 1};
 }
 
+// n log n: 1024 ranges must not cost a million comparisons.
+std::vector<ByteRange> without_overlap(std::vector<ByteRange> ranges) {
+    std::vector<size_t> order(ranges.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::ranges::sort(order, {}, [&](size_t i) { return std::pair(ranges[i].first, i); });
+    size_t into = 0;  // in `order`: the range that grows
+    for (size_t next = 1; next < order.size(); ++next) {
+        ByteRange& last = ranges[order[into]];
+        ByteRange& range = ranges[order[next]];
+        if (range.first >= last.first + last.length) {
+            into = next;
+            continue;
+        }
+        const uint64_t end = std::max(last.first + last.length, range.first + range.length);
+        const ByteRange joined{last.first, end - last.first};
+        // In the place of the one that was asked for first.
+        const bool earlier = order[next] < order[into];
+        (earlier ? last : range).length = 0;
+        (earlier ? range : last) = joined;
+        if (earlier) into = next;
+    }
+    std::erase_if(ranges, [](const ByteRange& range) { return range.length == 0; });
+    return ranges;
+}
+
 }  // namespace
 
 std::optional<std::vector<RangeSpec>> parse_range(std::string_view header) {
@@ -55,7 +83,10 @@ std::optional<std::vector<RangeSpec>> parse_range(std::string_view header) {
         item = trim(item);
         if (item.empty()) continue;  // RFC 9110 5.6.1.2: empty list elements are ignored
         const auto spec = parse_spec(item);
-        if (!spec || specs.size() == kMaxRanges) return std::nullopt;
+        if (!spec) return std::nullopt;
+        if (specs.size() == kMaxRanges)
+            throw Failure(Kind::request_invalid,
+                          fmt::format("more than {} ranges in one request", kMaxRanges));
         specs.push_back(*spec);
     }
     if (specs.empty()) return std::nullopt;
@@ -73,7 +104,7 @@ std::vector<ByteRange> resolve(const std::vector<RangeSpec>& specs, uint64_t siz
         total += range->length;
         ranges.push_back(*range);
     }
-    return ranges;
+    return without_overlap(std::move(ranges));
 }
 
 std::string content_range(const ByteRange& range, uint64_t size) {

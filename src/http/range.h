@@ -8,9 +8,12 @@
 
 namespace weir::http {
 
-// More ranges in one header than this, or ranges that overlap so that they ask for more than the
-// whole, are answered as the RFC permits: the header is ignored (200 with the whole).
-inline constexpr size_t kMaxRanges = 64;
+// Clients that pull in parts (zstd:chunked, containers/storage) ask for up to 1024 pieces of a
+// layer at once, and come down to fewer when they are told 400. More is refused, not ignored: a 200
+// with the whole would make their partial pull a full one. Ranges that together ask for more than
+// the whole get the whole, as the RFC permits: no answer is longer than the blob and the heads of
+// its parts.
+inline constexpr size_t kMaxRanges = 1024;
 
 // As written; the size of the whole may be unknown yet.
 struct RangeSpec {
@@ -19,6 +22,7 @@ struct RangeSpec {
 };
 
 // nullopt: not a valid bytes range header, to be ignored (RFC 9110 14.2).
+// Failure{request_invalid}: more than kMaxRanges.
 std::optional<std::vector<RangeSpec>> parse_range(std::string_view header);
 
 struct ByteRange {
@@ -26,9 +30,10 @@ struct ByteRange {
     uint64_t length = 0;  // > 0
 };
 
-// Against a whole of `size` bytes: ends are clamped, unsatisfiable ranges dropped, order kept.
-// Empty: 416. Ranges that together ask for more than the whole become the one range that is the
-// whole.
+// Against a whole of `size` bytes: ends are clamped, unsatisfiable ranges dropped, order kept, and
+// ranges that overlap become one, in the place of the first of them (RFC 9110 15.3.7.2: clients
+// count on the parts they asked for, so neighbours stay apart). Empty: 416. Ranges that together
+// ask for more than the whole become the one range that is the whole.
 std::vector<ByteRange> resolve(const std::vector<RangeSpec>&, uint64_t size);
 
 // "bytes 0-9/100"

@@ -9,6 +9,9 @@
 namespace weir::http {
 namespace {
 
+// No browser makes a page of what an upstream or a client's image said: of every answer.
+constexpr std::string_view kNoSniffLine = "X-Content-Type-Options: nosniff\r\n";
+
 std::string_view status_line(int status) {
     switch (status) {
         case 200:
@@ -81,6 +84,7 @@ void Sender::frame(const Request& request, const Response& response) {
         text_.append(" ").append(reason_phrase(response.status)).append("\r\n");
     }
     text_ += connection_.lane().date_line(received_);
+    text_ += kNoSniffLine;
     text_ += response.fields;
     if (response.shared_fields) text_ += *response.shared_fields;
     const bool empty_by_status = bodiless_ && request.method != Method::head;

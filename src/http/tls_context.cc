@@ -11,6 +11,7 @@
 #include <cerrno>
 
 #include "base/failure.h"
+#include "base/named_file.h"
 #include "http/transport_tls.h"
 
 namespace weir::http {
@@ -93,6 +94,9 @@ void set_options(SSL_CTX* context) {
 }  // namespace
 
 std::shared_ptr<const TlsContext> TlsContext::load(const TlsFiles& files) {
+    require_file("certificate", files.certificate);
+    require_file("key", files.key);
+    if (!files.client_ca.empty()) require_file("client CA", files.client_ca);
     ERR_clear_error();
     std::shared_ptr<SSL_CTX> context(SSL_CTX_new(TLS_server_method()), SSL_CTX_free);
     if (!context) throw Failure(Kind::internal, "no TLS context: " + reason());

@@ -69,6 +69,7 @@ struct ListRow {
     std::string next_query;  // of the next page, "" when it is the last
     bool filters_applied = false;
     WallTime fetched{};
+    std::string upstream = {};  // whose word it is
 };
 
 struct Touch {
@@ -103,8 +104,12 @@ public:
 
     // Manifests.
     virtual std::optional<ManifestRow> find_manifest(const oci::Digest&) = 0;
-    // Inserts (or keeps) the manifest, links it and every digest in `references` to `repository`,
-    // and points `tag` (when not empty) at it, checked at the row's `created`, at once.
+    // Within the bounds of bytes for the repository that it came through first, its upstream and
+    // all (Upkeep::bound_metadata): the manifests that were used longest ago go, but those that
+    // were pushed or are pinned, and a memory may know them still; Failure{no_space} for one that
+    // is too large by itself. Inserts (or keeps) the manifest, links it and every digest in
+    // `references` to `repository`, and points `tag` (when not empty) at it, checked at the row's
+    // `created`, at once.
     virtual void put_manifest(const ManifestRow&, std::string_view repository,
                               std::span<const oci::Digest> references, std::string_view tag) = 0;
     virtual bool remove_manifest(const oci::Digest&) = 0;
@@ -123,7 +128,9 @@ public:
     virtual void link(std::string_view repository, const oci::Digest&) = 0;
     virtual std::vector<std::string> repositories(std::string_view last, size_t limit) = 0;
 
-    // Remembered lists: of each repository the latest so many, the oldest are forgotten.
+    // Remembered lists: the latest, within bounds of number and bytes for a repository, an upstream
+    // and all (Upkeep::bound_metadata); the oldest are forgotten, and one that is too large by
+    // itself is not kept.
     virtual std::optional<ListRow> find_list(std::string_view repository, std::string_view kind,
                                              std::string_view query) = 0;
     virtual void put_list(std::string_view repository, std::string_view kind,
@@ -139,7 +146,8 @@ public:
 
     // A number never given before, also not before a restart.
     virtual uint64_t next_generation() = 0;
-    // Access times of blobs and manifests; they only move forward, unknown digests are ignored.
+    // Access times of blobs and manifests; they only move forward, but from the future, and unknown
+    // digests are ignored.
     // Each that moves a blob's time is one use of it (Upkeep::disk_victims).
     virtual void touch(std::span<const Touch>) = 0;
     // Kept in counters: constant time.

@@ -207,6 +207,18 @@ public:
     // process.
     virtual void release_doomed(std::span<const oci::Digest>) = 0;
 
+    // ---- the database's own weight
+    // Its manifests may take three quarters of `bytes`, its lists a quarter; of these one upstream
+    // three quarters, one repository half. Any thread, never blocks; until it is called: kBytes.
+    static constexpr uint64_t kBytes = 1ull << 30;
+    virtual void bound_metadata(uint64_t bytes) noexcept = 0;
+    // What it takes of the disk: pages in use and the log, but the few megabytes of an empty one.
+    virtual uint64_t metadata_bytes() = 0;
+    // Of the manifests and lists that came from an upstream.
+    virtual uint64_t metadata_bytes_of(std::string_view upstream) = 0;
+    // Forgets lists of repositories that there are not, fetched before. Returns how many.
+    virtual size_t sweep_lists(WallTime fetched_before, size_t limit) = 0;
+
     // A copy of the database as it is now, for a dry run: what is done to it is forgotten with it,
     // and shows in no removals(). As large as the database, beside it; nothing is left of it after
     // a crash but at most a file that the next one overwrites.

@@ -1,16 +1,11 @@
 #include "oci/link.h"
 
-#include <boost/json/serialize.hpp>
-
 #include "base/log.h"
 #include "base/text.h"
-#include "oci/json.h"
 #include "oci/manifest.h"
 
 namespace weir::oci {
 namespace {
-
-namespace json = boost::json;
 
 // The end of one link's parameters: the next comma outside quotes.
 size_t end_of_parameters(std::string_view text) {
@@ -108,26 +103,6 @@ std::optional<std::string> query_parameter(std::string_view query, std::string_v
     return std::nullopt;
 }
 
-std::optional<std::vector<std::string>> parse_tag_list(std::string_view body, size_t max_tags) {
-    const auto value = parse_json(body);
-    if (!value || !value->is_object()) return std::nullopt;
-    const json::object& document = value->get_object();
-    std::vector<std::string> tags;
-    const json::value* list = member(document, "tags");
-    if (list == nullptr) {  // null, or left out beside a name: a repository without tags
-        if (!document.contains("tags") && text_member(document, "name").empty())
-            return std::nullopt;
-        return tags;
-    }
-    if (!list->is_array()) return std::nullopt;
-    for (const json::value& tag : list->get_array()) {
-        if (!tag.is_string()) return std::nullopt;
-        if (tags.size() == max_tags) break;
-        tags.emplace_back(std::string_view(tag.get_string()));
-    }
-    return tags;
-}
-
 std::string tag_list_body(std::string_view name, const std::vector<std::string>& tags) {
     std::string body = R"({"name":)";
     append_text(body, name);
@@ -144,25 +119,15 @@ std::string catalog_body(const std::vector<std::string>& repositories) {
     return body;
 }
 
-std::string empty_index() {
-    std::string body = R"({"schemaVersion":2,"mediaType":)";
-    append_text(body, kOciIndex);
-    body += R"(,"manifests":[]})";
-    return body;
+std::string index_head() {
+    std::string head = R"({"schemaVersion":2,"mediaType":)";
+    append_text(head, kOciIndex);
+    head += R"(,"manifests":[)";
+    return head;
 }
 
-std::string filter_referrers(std::string_view index, std::string_view artifact_type) {
-    auto value = parse_json(index);
-    if (!value || !value->is_object()) return empty_index();
-    const json::value* list = member(value->get_object(), "manifests");
-    if (list == nullptr || !list->is_array()) return empty_index();
-    if (artifact_type.empty()) return std::string(index);
-    json::array kept;
-    for (const json::value& child : list->get_array())
-        if (child.is_object() && text_member(child.get_object(), "artifactType") == artifact_type)
-            kept.push_back(child);
-    value->get_object()["manifests"] = std::move(kept);
-    return json::serialize(*value);
+std::string empty_index() {
+    return index_head() + "]}";
 }
 
 }  // namespace weir::oci

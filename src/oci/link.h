@@ -14,11 +14,10 @@ std::optional<std::string> next_link(std::string_view header);
 std::string link_query(std::string_view target);
 // Value of one query parameter, percent-decoded; nullopt when absent or broken.
 std::optional<std::string> query_parameter(std::string_view query, std::string_view name);
-// {"name":..., "tags":[...]} -> tags; nullopt when it isn't that. Bounded by `max_tags`.
-std::optional<std::vector<std::string>> parse_tag_list(std::string_view body, size_t max_tags);
 std::string tag_list_body(std::string_view name, const std::vector<std::string>& tags);
 std::string catalog_body(const std::vector<std::string>& repositories);
-// An empty index, as a referrers answer; and the referrers of `index` filtered by artifact type.
+// An index up to its first child; what ends it is "]}". And one without children, as a referrers
+// answer.
+std::string index_head();
 std::string empty_index();
-std::string filter_referrers(std::string_view index, std::string_view artifact_type);
 }  // namespace weir::oci

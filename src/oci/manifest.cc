@@ -1,11 +1,14 @@
 #include "oci/manifest.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <array>
 
 #include "base/text.h"
 #include "oci/json.h"
+#include "oci/media_type.h"
 
 namespace weir::oci {
 namespace {
@@ -15,6 +18,9 @@ using Problem = std::unexpected<std::string>;
 
 constexpr std::string_view kSchema1Prefix = "application/vnd.docker.distribution.manifest.v1+";
 constexpr std::string_view kDockerPrefix = "application/vnd.docker.";
+
+constexpr std::array kManifestTypes{kOciIndex,       kDockerList,  kOciManifest,
+                                    kDockerManifest, kOciArtifact, kOrasArtifact};
 
 enum class Shape { unknown, manifest, index, artifact, both };
 
@@ -122,6 +128,17 @@ std::string read_list(const json::object& document, std::string_view key,
     return {};
 }
 
+// The document's own type and the upstream's must be one of a manifest (oci/media_type.h), and two
+// that weir does not know must be the same.
+std::string unfit_type(std::string_view own_type, std::string_view content_type) {
+    if (own_type.empty()) return {};
+    if (!may_be_manifest_type(own_type)) return "its mediaType is not that of a manifest";
+    if (known_manifest_type(own_type) || known_manifest_type(content_type) ||
+        says_nothing(content_type) || iequals(own_type, content_type))
+        return {};
+    return "its mediaType is not the one that it is sent as";
+}
+
 // Both an index and a manifest, depending on whom one asks: what CVE-2021-41190 is about. Clients
 // refuse it too.
 std::string ambiguity(Shape shape, std::string_view media_type, bool is_index) {
@@ -136,12 +153,22 @@ std::string ambiguity(Shape shape, std::string_view media_type, bool is_index) {
 
 }  // namespace
 
-constinit const std::string_view kAcceptAllManifests =
-    "application/vnd.oci.image.index.v1+json, "
-    "application/vnd.docker.distribution.manifest.list.v2+json, "
-    "application/vnd.oci.image.manifest.v1+json, "
-    "application/vnd.docker.distribution.manifest.v2+json, "
-    "application/vnd.oci.artifact.manifest.v1+json";
+std::string more_manifest_types(std::string_view client_accept) {
+    std::vector<std::string_view> types;
+    for (const auto part : split(client_accept, ',')) {
+        if (types.size() == kMaxClientTypes) break;
+        const auto type = media_type_without_parameters(part);
+        if (valid_media_type(type) && !known_manifest_type(type) &&
+            !type.starts_with(kSchema1Prefix) && std::ranges::find(types, type) == types.end())
+            types.push_back(type);
+    }
+    return fmt::format("{}", fmt::join(types, ", "));
+}
+
+std::string accept_manifests(std::string_view more) {
+    return fmt::format("{}{}{}, */*;q=0.1", fmt::join(kManifestTypes, ", "),
+                       more.empty() ? "" : ", ", more);
+}
 
 std::string_view media_type_without_parameters(std::string_view text) {
     return trim(text.substr(0, text.find(';')));
@@ -161,11 +188,14 @@ std::expected<Manifest, std::string> parse_manifest(std::string_view bytes,
     const Shape shape = shape_of(document);
     if (shape == Shape::unknown && own_type.empty())
         return Problem("neither a manifest nor an index");
+    if (auto problem = unfit_type(own_type, content_type); !problem.empty())
+        return Problem(std::move(problem));
+    const bool telling = !says_nothing(content_type) && may_be_manifest_type(content_type);
 
     Manifest manifest;
-    manifest.media_type = !own_type.empty()             ? own_type
-                          : !says_nothing(content_type) ? content_type
-                                                        : media_type_by_shape(document, shape);
+    manifest.media_type = !own_type.empty() ? own_type
+                          : telling         ? content_type
+                                            : media_type_by_shape(document, shape);
     manifest.is_index = manifest.media_type == kOciIndex || manifest.media_type == kDockerList;
     if (auto problem = ambiguity(shape, manifest.media_type, manifest.is_index); !problem.empty())
         return Problem(std::move(problem));

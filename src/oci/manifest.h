@@ -23,8 +23,17 @@ inline constexpr std::string_view kDockerManifest =
 inline constexpr std::string_view kDockerList =
     "application/vnd.docker.distribution.manifest.list.v2+json";
 inline constexpr std::string_view kOciArtifact = "application/vnd.oci.artifact.manifest.v1+json";
-// Every manifest type weir takes, as one Accept value for upstreams.
-extern const std::string_view kAcceptAllManifests;
+inline constexpr std::string_view kOrasArtifact =
+    "application/vnd.cncf.oras.artifact.manifest.v1+json";
+
+inline constexpr size_t kMaxClientTypes = 16;  // of one Accept; the rest is left out
+
+// Of a client's Accept, any text: the types that weir does not know, "a/b, c/d"; mostly none.
+std::string more_manifest_types(std::string_view client_accept);
+// The Accept value for upstreams: every manifest type that weir knows, then `more`, last anything
+// at all: what weir does not know, the client may. Docker's schema 1 is never asked for. It is no
+// part of what is remembered: a manifest is what its digest says, whoever asked.
+std::string accept_manifests(std::string_view more);
 
 struct Descriptor {
     std::string media_type;

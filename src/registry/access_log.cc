@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cstring>
 
+#include "base/redact.h"
 #include "base/text.h"
 
 namespace weir::registry {
@@ -29,8 +30,23 @@ void append_ms(std::string& out, Duration duration) {
     out.append(decimals, sizeof decimals);
 }
 
+// Redacted before it is cut: a cut could take the "@" away from behind a login.
 void append_foreign(std::string& out, std::string_view text) {
-    log::append_json_escaped(out, text.substr(0, kMaxAccessTextBytes));
+    if (text.find('@') == std::string_view::npos)
+        return log::append_json_escaped(out, text.substr(0, kMaxAccessTextBytes));
+    const std::string redacted = without_logins(text);
+    log::append_json_escaped(out, std::string_view(redacted).substr(0, kMaxAccessTextBytes));
+}
+
+void append_host(std::string& out, std::string_view host) {
+    if (host.find('@') == std::string_view::npos) return append_foreign(out, host);
+    append_foreign(out, host_without_login(host));
+}
+
+// As sent, or decoded where escapes may hide a login.
+void append_namespace(std::string& out, std::string_view ns) {
+    if (ns.find('%') == std::string_view::npos) return append_host(out, ns);
+    append_host(out, percent_decode(ns).value_or("?"));
 }
 
 // The value of "ns" as sent; the rest of a query may hold what nobody should read.
@@ -55,12 +71,12 @@ void append_json_line(std::string& out, std::string_view time, const http::Reque
     out.append(",\"client\":\"").append(request.peer).append("\",\"method\":\"");
     append_foreign(out, request.method_text);
     out.append("\",\"host\":\"");
-    append_foreign(out, request.host);
+    append_host(out, request.host);
     out.append("\",\"path\":\"");
     append_foreign(out, request.path);
     if (const auto ns = namespace_of(request.query); !ns.empty()) {
         out.append("\",\"ns\":\"");
-        append_foreign(out, ns);
+        append_namespace(out, ns);
     }
     out.append("\",\"status\":");
     append_number(out, static_cast<uint64_t>(response.status));
@@ -97,10 +113,10 @@ void append_text_line(std::string& out, std::string_view time, const http::Reque
     out.append(" ");
     append_foreign(out, request.path);
     out.append("\" host=\"");
-    append_foreign(out, request.host);
+    append_host(out, request.host);
     if (const auto ns = namespace_of(request.query); !ns.empty()) {
         out.append("\" ns=\"");
-        append_foreign(out, ns);
+        append_namespace(out, ns);
     }
     out.append("\" ");
     append_number(out, static_cast<uint64_t>(response.status));

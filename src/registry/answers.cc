@@ -7,6 +7,7 @@
 
 #include "base/failure.h"
 #include "base/random.h"
+#include "base/redact.h"
 #include "base/text.h"
 #include "registry/blob_source.h"
 #include "registry/errors.h"
@@ -73,7 +74,10 @@ http::Response manifest_answer(const http::Request& request, const cache::Manife
     } else {
         response.shared_fields = std::move(fields);
         response.content_length = view.manifest->size;
-        if (view.manifest->bytes) response.body = view.manifest->bytes;
+        // What is being sent holds the manifest, so that its bytes count while they are read
+        // (cache/answers.h) and all who read them share them.
+        if (const auto& bytes = view.manifest->bytes)
+            response.body = std::shared_ptr<const std::string>(view.manifest, bytes.get());
     }
     response.notes.route = "manifest";
     response.notes.cache = cache::from_name(view.from);
@@ -129,10 +133,11 @@ http::Response blob_answer(const http::Request& request, const cache::BlobView& 
     return response;
 }
 
-std::string without_ns(std::string_view query) {
+std::string query_for_upstream(std::string_view query) {
     std::string kept;
     for (const std::string_view pair : split(query, '&')) {
-        if (pair == "ns" || pair.starts_with("ns=")) continue;
+        const auto name = percent_decode(pair.substr(0, pair.find('=')));
+        if (!name || *name == "ns" || names_secret(*name)) continue;
         if (!kept.empty()) kept += '&';
         kept += pair;
     }
@@ -141,7 +146,7 @@ std::string without_ns(std::string_view query) {
 
 std::string next_link_value(std::string_view path, std::string_view next_query,
                             std::string_view ns) {
-    std::string query = without_ns(next_query);
+    std::string query = query_for_upstream(next_query);
     std::erase_if(query, [](char c) {
         return static_cast<unsigned char>(c) <= 0x20 || static_cast<unsigned char>(c) >= 0x7f ||
                c == '<' || c == '>' || c == '"';

@@ -30,8 +30,9 @@ http::Response blob_answer(const http::Request&, const cache::BlobView&,
 // Several ranges that together ask for more than the blob: it is then sent whole.
 bool asks_for_more_than_all(const std::vector<http::RangeSpec>& asked, uint64_t size);
 
-// `query` without its "ns", which is between the client and us.
-std::string without_ns(std::string_view query);
+// Of `query` what may go upstream, and into the database: all but "ns", which is between the client
+// and us, and what is a secret by its name (access_token), which is between the client and nobody.
+std::string query_for_upstream(std::string_view query);
 // "<path?query&ns=...>; rel=\"next\"": `next_query` is the upstream's word, `path` ours.
 std::string next_link_value(std::string_view path, std::string_view next_query,
                             std::string_view ns);

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "base/log.h"
+#include "base/redact.h"
 #include "http/range.h"
 #include "oci/error_body.h"
 
@@ -45,7 +46,7 @@ http::Response from_failure(const Failure& failure, uint64_t request_id) {
         response.notes.detail = failure.what();
         return response;
     }
-    auto response = make(status, failure.what());
+    auto response = make(status, without_logins(failure.what()));
     set_retry_after(response, failure);
     if (failure.kind() == Kind::range_invalid && failure.size)
         response.set("Content-Range", http::unsatisfied_range(*failure.size));
@@ -78,6 +79,13 @@ ErrorStatus error_status(Kind kind) {
         // only on a 404. And not MANIFEST_UNKNOWN: nobody said that it isn't there.
         case Kind::upstream_refused:
             return {404, "NAME_UNKNOWN"};
+        // A 4xx of the upstream about this very request goes on as one, with the upstream's reason:
+        // a client neither repeats it (docker: DENIED, UNSUPPORTED) nor takes the thing for absent,
+        // and goes to its next host (containerd: any status).
+        case Kind::upstream_denied:
+            return {403, "DENIED"};
+        case Kind::upstream_rejected:
+            return {400, "UNSUPPORTED"};
         case Kind::unauthorized:
             return {401, "UNAUTHORIZED"};
         case Kind::denied:

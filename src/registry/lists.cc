@@ -1,5 +1,10 @@
 // The answers that are lists: tags, referrers, the catalog.
 #include <algorithm>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "base/failure.h"
@@ -13,13 +18,60 @@
 namespace weir::registry {
 namespace {
 
-http::Response list_answer(const char* route, std::string_view content_type, std::string body) {
+// A list up to this size is sent as one text of its own, a larger one in pieces that are shared.
+constexpr size_t kOneTextBytes = 16 * 1024;
+
+// `head`, a piece of a text that others send too, `tail`.
+class SharedPieces : public http::Source {
+public:
+    SharedPieces(std::string head, cache::ListView view, std::string_view tail)
+        : head_(std::move(head)), view_(std::move(view)), tail_(tail) {}
+
+    Task<std::optional<http::Piece>> next(uint64_t max) override {
+        size_t at = given_;
+        for (const std::string_view piece : {std::string_view(head_), view_.text(), tail_}) {
+            if (at >= piece.size()) {
+                at -= piece.size();
+                continue;
+            }
+            const auto part = piece.substr(at, max);
+            given_ += part.size();
+            co_return http::Piece(std::as_bytes(std::span(part)));
+        }
+        co_return std::nullopt;
+    }
+
+private:
+    const std::string head_;
+    const cache::ListView view_;
+    const std::string_view tail_;
+    size_t given_ = 0;  // of all three
+};
+
+http::Response list_answer(const char* route, std::string_view content_type) {
     http::Response response;
     response.set("Content-Type", content_type);
     response.fields += kApiVersionLine;
-    response.set_body(std::make_shared<const std::string>(std::move(body)));
     response.notes.route = route;
     return response;
+}
+
+// The body is `head`, the page, "]}".
+void set_list(http::Response& response, std::string head, cache::ListView view) {
+    constexpr std::string_view kTail = "]}";
+    const size_t size = head.size() + view.length + kTail.size();
+    if (size <= kOneTextBytes) {
+        head.append(view.text()).append(kTail);
+        response.set_body(std::make_shared<const std::string>(std::move(head)));
+        return;
+    }
+    response.content_length = size;
+    response.body = std::make_unique<SharedPieces>(std::move(head), std::move(view), kTail);
+}
+
+// A Link leads to where the client came from.
+std::string base_of(const Route& route) {
+    return route.before.empty() ? "/v2/" : "/" + std::string(route.before) + "/v2/";
 }
 
 // What the answers from an upstream's list have in common.
@@ -38,15 +90,11 @@ void describe(http::Response& response, const cache::ListView& view, const cache
 // GET /v2/<name>/tags/list   (distribution-spec 1.1, "Listing Tags")
 Task<http::Response> Registry::tags(http::Request& request, const Asked& asked) {
     const std::string name(asked.route.name);
-    auto view = co_await cache_.tags(asked.target, without_ns(request.query));
-    auto tags = oci::parse_tag_list(view.body, kMaxListedTags);
-    if (!tags) throw Failure(Kind::upstream_bad, "the upstream's answer is not a list of tags");
-    if (oci::query_parameter(request.query, "n") == "0") {
-        tags->clear();
-        view.next_query.clear();
-    }
-    auto response = list_answer("tags", "application/json", oci::tag_list_body(name, *tags));
-    describe(response, view, *asked.target, "/v2/" + name + "/tags/list", asked.ns);
+    auto view = co_await cache_.tags(asked.target, query_for_upstream(request.query));
+    auto response = list_answer("tags", "application/json");
+    describe(response, view, *asked.target, base_of(asked.route) + name + "/tags/list", asked.ns);
+    // A valid name needs no escapes.
+    set_list(response, R"({"name":")" + name + R"(","tags":[)", std::move(view));
     co_return response;
 }
 
@@ -55,17 +103,12 @@ Task<http::Response> Registry::referrers(http::Request& request, const Asked& as
     const auto digest = oci::Digest::parse(asked.route.reference);
     if (!digest) throw Failure(Kind::digest_invalid, "not a sha256 or sha512 digest");
     const std::string path =
-        "/v2/" + std::string(asked.route.name) + "/referrers/" + digest->text();
-    const auto wanted_type = oci::query_parameter(request.query, "artifactType");
-    auto view = co_await cache_.referrers(asked.target, *digest, without_ns(request.query));
-    bool filtered = view.filters_applied;
-    if (wanted_type && !wanted_type->empty() && !filtered) {
-        view.body = oci::filter_referrers(view.body, *wanted_type);
-        filtered = true;
-    }
-    auto response = list_answer("referrers", oci::kOciIndex, std::move(view.body));
-    if (filtered) response.set("OCI-Filters-Applied", "artifactType");
+        base_of(asked.route) + std::string(asked.route.name) + "/referrers/" + digest->text();
+    auto view = co_await cache_.referrers(asked.target, *digest, query_for_upstream(request.query));
+    auto response = list_answer("referrers", oci::kOciIndex);
+    if (view.filters_applied) response.set("OCI-Filters-Applied", "artifactType");
     describe(response, view, *asked.target, path, asked.ns);
+    set_list(response, oci::index_head(), std::move(view));
     co_return response;
 }
 
@@ -84,7 +127,8 @@ Task<http::Response> Registry::catalog(http::Request& request) {
     if (limit > 0) names = co_await cache_.catalog(last, limit + 1);
     const bool more = names.size() > limit;
     if (more) names.resize(limit);
-    auto response = list_answer("catalog", "application/json", oci::catalog_body(names));
+    auto response = list_answer("catalog", "application/json");
+    response.set_body(std::make_shared<const std::string>(oci::catalog_body(names)));
     if (more)
         response.set("Link", next_link_value("/v2/_catalog",
                                              "n=" + std::to_string(limit) +

@@ -24,18 +24,19 @@
 
 namespace weir::registry {
 
-// Entries of the memos, a loop and generation (recent.h).
-inline constexpr size_t kHotEntries = 2048;
-inline constexpr size_t kTargetEntries = 2048;
+// Bytes of the memos of all loops together, unless the configuration says otherwise; a quarter of
+// them is for names that were resolved.
+inline constexpr uint64_t kMemoBytes = 16ull << 20;
+// A longer host and request target, or host and repository, is understood anew each time.
+inline constexpr size_t kMaxMemoKeyBytes = 1024;
 inline constexpr size_t kMaxCatalogEntries = 1000;  // repositories in one answer
-inline constexpr size_t kMaxListedTags = 1'000'000;
 
 class Registry : public http::Handler {
 public:
     // Requests come on `loops` only. `cache` outlives the registry, the registry outlives the
     // loops' running.
     Registry(log::Format access_format, const std::vector<Loop*>& loops, cache::Cache& cache,
-             std::shared_ptr<const Targets> targets);
+             std::shared_ptr<const Targets> targets, uint64_t memo_bytes = kMemoBytes);
     ~Registry() override;
 
     // Any thread; requests that begin later see the new ones.
@@ -62,28 +63,32 @@ private:
     };
     // One loop's state; no other thread touches it.
     struct Place {
-        Place(Loop& on, log::Format format) : loop(&on), access(on, format) {}
+        Place(Loop& on, log::Format format, uint64_t memo_bytes)
+            : loop(&on), hot(memo_bytes / 4 * 3), resolved(memo_bytes / 4), access(on, format) {}
         Loop* loop;
         uint64_t generation = 0;
         std::shared_ptr<const Targets> targets;
-        Recent<Hot> hot{kHotEntries};
-        Recent<cache::TargetPtr> resolved{kTargetEntries};
+        Recent<Hot> hot;
+        Recent<Resolved> resolved;
+        uint64_t gauged_bytes = 0;  // of both, as the gauge has them
         AccessBuffer access;
     };
     // A request that was understood: a valid name, routed.
     struct Asked {
         Route route;
         cache::TargetPtr target;
+        cache::TargetPtr otherwise;  // asked when `target` has no such thing
         std::string ns;
-        std::string decoded;  // what route's views may point into
+        std::string buffer;  // what route's views may point into
     };
 
     Place& here();
+    static void gauge_memos(Place& place);
     std::optional<http::Response> answer_hot(http::Request& request, Hot& hot);
     // Throws what is wrong with the request.
     std::unique_ptr<Asked> understand(Place& place, const http::Request& request);
-    cache::TargetPtr resolve(Place& place, const http::Request& request, std::string_view ns,
-                             std::string_view name);
+    Resolved resolve(Place& place, const http::Request& request, const Asked& asked);
+    Task<http::Response> answer(Place& place, http::Request& request, const Asked& asked);
 
     Task<http::Response> manifest(http::Request& request, const Asked& asked);
     Task<http::Response> blob(http::Request& request, const Asked& asked);

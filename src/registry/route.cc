@@ -1,5 +1,6 @@
 #include "registry/route.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "base/text.h"
@@ -60,20 +61,45 @@ const char* route_name(RouteKind kind) {
     return "other";
 }
 
-Route parse_route(std::string_view path, std::string& decoded) {
-    if (path.find('%') != std::string_view::npos) {
+Route parse_route(std::string_view path, Paths paths, std::string& buffer) {
+    const size_t escape = path.find('%');
+    const bool escaped = escape != std::string_view::npos;
+    if (escaped) {
+        // A rule of a front that goes by path must not have to know all spellings of a name.
+        if (paths == Paths::strict && escape < path.rfind('/')) return {};
         auto plain = percent_decode(path);
         if (!plain) return {};
-        decoded = std::move(*plain);
-        path = decoded;
+        buffer = std::move(*plain);
+        path = buffer;
+    } else if (paths == Paths::tolerant && path.find("//") != std::string_view::npos) {
+        buffer.assign(path);
+        const auto both = [](char a, char b) { return a == '/' && b == '/'; };
+        buffer.erase(std::unique(buffer.begin(), buffer.end(), both), buffer.end());
+        path = buffer;
     }
-    if (path.starts_with("/v2/v2/")) path.remove_prefix(3);
-    if (path == "/v2" || path == kRoot)
-        return {.kind = RouteKind::ping, .name = {}, .reference = {}};
-    if (!path.starts_with(kRoot)) return {};
-    path.remove_prefix(kRoot.size());
-    if (path == "_catalog") return {.kind = RouteKind::catalog, .name = {}, .reference = {}};
-    return parse_tail(path);
+    std::string_view before;
+    if (paths == Paths::tolerant && !escaped && path != "/v2" && !path.starts_with(kRoot)) {
+        const size_t root = path.ends_with("/v2") ? path.size() - 3 : path.find(kRoot);
+        if (root == std::string_view::npos || !path.starts_with('/')) return {};
+        before = path.substr(1, root - 1);
+        path.remove_prefix(root);
+    }
+    Route route;
+    if (path == "/v2" || path == kRoot) {
+        route.kind = RouteKind::ping;
+    } else if (path.starts_with(kRoot)) {
+        path.remove_prefix(kRoot.size());
+        // The ping of a client that doubles it.
+        if (paths == Paths::tolerant && !escaped && (path == "v2" || path == "v2/"))
+            route.kind = RouteKind::ping;
+        else if (path == "_catalog" && before.empty())
+            route.kind = RouteKind::catalog;
+        else
+            route = parse_tail(path);
+    }
+    route.before = before;
+    route.escaped = escaped;
+    return route;
 }
 
 }  // namespace weir::registry

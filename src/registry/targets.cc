@@ -19,13 +19,22 @@ std::shared_ptr<const re2::RE2> compile(const std::string& pattern) {
     return compiled;
 }
 
+Networks networks_of(const std::vector<std::string>& list) {
+    auto networks = Networks::parse(list);
+    if (!networks)
+        throw Failure(
+            Kind::config_invalid,
+            fmt::format("weir.redirect.networks: \"{}\" is no network", networks.error()));
+    return std::move(*networks);
+}
+
 }  // namespace
 
 Targets::Targets(std::shared_ptr<const config::Config> config,
                  std::vector<cache::Candidate> sources)
     : config_(std::move(config)),
       routing_(config::Routing::build(config_)),
-      networks_(config_->storage.redirect.networks),
+      networks_(networks_of(config_->storage.redirect.networks)),
       sources_(std::move(sources)) {
     check(sources_.size() == config_->registries.size(), "each registry has a source");
     const config::Freshness& given = config_->freshness;
@@ -65,11 +74,15 @@ std::shared_ptr<const cache::Freshness> Targets::freshness(size_t registry,
 
 Resolved Targets::resolve(const config::Target& asked) const {
     config::Resolution resolution = routing_.resolve(asked);
-    if (!resolution) return {.target = nullptr, .unknown = std::move(resolution.unknown)};
-    check(!resolution.route->candidates.empty(), "a route has a candidate");
-    return {.target = target(std::move(resolution.route->repository),
-                             std::move(resolution.route->candidates)),
-            .unknown = {}};
+    if (!resolution)
+        return {.target = nullptr, .otherwise = nullptr, .unknown = std::move(resolution.unknown)};
+    const auto target_of = [this](config::Route& route) {
+        check(!route.candidates.empty(), "a route has a candidate");
+        return target(std::move(route.repository), std::move(route.candidates));
+    };
+    Resolved resolved{.target = target_of(*resolution.route), .otherwise = nullptr, .unknown = {}};
+    if (resolution.otherwise) resolved.otherwise = target_of(*resolution.otherwise);
+    return resolved;
 }
 
 cache::TargetPtr Targets::stored(const std::string& repository) const {

@@ -9,16 +9,17 @@
 #include <vector>
 
 #include "base/glob.h"
+#include "base/network.h"
 #include "cache/types.h"
 #include "config/config.h"
 #include "config/routing.h"
-#include "registry/networks.h"
 
 namespace weir::registry {
 
 // A target, or the reason why there is none, in words for the client.
 struct Resolved {
     cache::TargetPtr target;
+    cache::TargetPtr otherwise;  // another reading of the path, if the first has no such thing
     std::string unknown;
 };
 
@@ -37,8 +38,10 @@ public:
 
     // This client fetches blobs from the durable tier itself (storage.redirectBlobURL).
     bool redirects(std::string_view client) const {
-        return config_->storage.redirect.enable && networks_.holds(client);
+        return config_->storage.redirect.enable && networks_.hold(client);
     }
+
+    bool serves(std::string_view before) const { return routing_.serves(before); }
 
     const config::Config& config() const { return *config_; }
     const config::Routing& routing() const { return routing_; }

@@ -5,7 +5,7 @@
 #include <boost/json/object.hpp>
 
 #include "base/failure.h"
-#include "base/file.h"
+#include "base/named_file.h"
 #include "base/text.h"
 #include "client/guard.h"
 #include "client/url.h"
@@ -39,7 +39,7 @@ struct Setting {
     Task<std::optional<std::string>> file(std::string path, uint64_t max_bytes) const {
         co_return co_await pool.run([path, max_bytes]() -> std::optional<std::string> {
             try {
-                return read_file(posix_files(), path, max_bytes);
+                return read_named_file(path, max_bytes);
             } catch (const Failure&) {
                 return std::nullopt;
             }

@@ -216,6 +216,7 @@ client::Call Service::call_for(const Ask& asked, const Credentials& credentials,
     request.payload_hash = asked.payload_hash;
     Signed made = sign(request, credentials, where.region, "s3", time());
     client::Call call;
+    call.party = "s3";
     call.method = asked.method;
     call.url = where.endpoint.origin + made.path_and_query;
     call.fields = std::move(made.fields);

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdio>
 #include <memory>
+#include <utility>
 
 namespace weir::status {
 namespace {
@@ -63,7 +64,19 @@ static void set_tier_gauges(const cache::Snapshot& snapshot) {
         snapshot.durable_tier_answers ? 1 : 0);
 }
 
+static void set_memory_gauges(const cache::MemoryShares& now) {
+    const std::pair<const char*, uint64_t> kinds[] = {
+        {"manifests", now.manifests}, {"tags", now.tags},   {"links", now.links},
+        {"index", now.index},         {"lists", now.lists}, {"negative", now.negative},
+        {"answers", now.answers},
+    };
+    for (const auto& [kind, bytes] : kinds)
+        set(cache::kMemoryGauge, cache::kMemoryGaugeHelp, static_cast<double>(bytes),
+            {{"kind", kind}});
+}
+
 void set_cache_gauges(const cache::Snapshot& snapshot) {
+    set_memory_gauges(snapshot.memory);
     set("weir_fetches_running", "Blobs being filled", static_cast<double>(snapshot.fetches));
     set("weir_fetches_waiting", "Blobs that wait for their turn",
         static_cast<double>(snapshot.fetches_waiting));
@@ -82,12 +95,16 @@ void set_cache_gauges(const cache::Snapshot& snapshot) {
     set("weir_repositories", "Repositories known",
         static_cast<double>(snapshot.usage.repositories));
     set("weir_tags", "Tags known", static_cast<double>(snapshot.usage.tags));
+    set("weir_metadata_bytes", "Bytes of the database that count against the quota",
+        static_cast<double>(snapshot.metadata_bytes));
     set_tier_gauges(snapshot);
 }
 
 void set_upstream_gauges(const std::vector<upstream::Status>& upstreams) {
     for (const auto& status : upstreams) {
         const metrics::Labels labels = {{"upstream", status.name}};
+        set("weir_upstream_requests_running", "Requests to an upstream at this moment",
+            static_cast<double>(status.in_use), labels);
         set("weir_upstream_requests_waiting", "Requests that wait for a place",
             static_cast<double>(status.waiting), labels);
         for (const auto& [host, state] : status.mirrors)

@@ -55,7 +55,8 @@ std::optional<http::Response> Status::own_answer(const http::Request& request) c
 std::optional<http::Response> Status::handle_now(http::Request& request) {
     if (request.path.starts_with("/v2")) return next_.handle_now(request);
     if (!reads(request)) return std::nullopt;
-    return own_answer(request);
+    if (auto own = own_answer(request)) return own;
+    return next_.handle_now(request);  // a registry's name may stand before /v2/
 }
 
 Task<http::Response> Status::handle(http::Request& request) {

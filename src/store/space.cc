@@ -23,6 +23,7 @@ struct Space::State {
     std::mutex mutex;
     Limits limits;
     uint64_t used = 0;
+    uint64_t metadata = 0;  // beside what is used
     uint64_t reserved = 0;
     std::function<DiskSpace()> file_system;
     Clock* clock = nullptr;
@@ -48,7 +49,7 @@ struct Space::State {
     // not.
     uint64_t lacks(uint64_t bytes) {
         const uint64_t more = sum(reserved, bytes);
-        return std::max(over(sum(used, more), limits.max_bytes),
+        return std::max(over(sum(used + metadata, more), limits.max_bytes),
                         over(sum(more, limits.min_free_bytes), free_now()));
     }
 };
@@ -77,7 +78,7 @@ uint64_t Space::lacks(uint64_t bytes) const {
 bool Space::could_hold(uint64_t bytes) const {
     State& s = *state_;
     std::lock_guard lock(s.mutex);
-    return bytes <= s.limits.max_bytes &&
+    return sum(bytes, s.metadata) <= s.limits.max_bytes &&
            sum(bytes, s.limits.min_free_bytes) <= sum(s.free_now(), s.used);
 }
 
@@ -93,6 +94,11 @@ void Space::add(uint64_t bytes) {
     state_->kept_since_probe += bytes;
 }
 
+void Space::set_metadata(uint64_t bytes) {
+    std::lock_guard lock(state_->mutex);
+    state_->metadata = bytes;
+}
+
 void Space::set_limits(Limits limits) {
     std::lock_guard lock(state_->mutex);
     state_->limits = limits;
@@ -100,7 +106,7 @@ void Space::set_limits(Limits limits) {
 
 uint64_t Space::used() const {
     std::lock_guard lock(state_->mutex);
-    return state_->used;
+    return state_->used + state_->metadata;
 }
 
 uint64_t Space::reserved() const {

@@ -63,6 +63,8 @@ public:
     bool could_hold(uint64_t bytes) const;
     void release(uint64_t bytes);  // something stored was erased
     void add(uint64_t bytes);      // something was stored that was not promised (by a verb)
+    // What the metadata takes of the same disk, as it is now: it counts as used.
+    void set_metadata(uint64_t bytes);
     void set_limits(Limits);
     uint64_t used() const;
     uint64_t reserved() const;

@@ -216,14 +216,15 @@ BlobAnswer answer_of(const Asked& asked, const BlobAdapter& adapter, const clien
     BlobAnswer answer;
     take(answer, asked);
     answer.bytes = adapter.bytes();
-    if (asked.status() == 416) {
+    if (asked.status == 416) {
         answer.beyond = size_told(asked.reply.head);
-        if (answer.beyond) answer.outcome = Outcome::ok;
+        // Without a size it speaks of the range, not of the blob.
+        answer.outcome = answer.beyond ? Outcome::ok : Outcome::failed;
         return answer;
     }
     if (!adapter.wrong().empty()) {
         answer.outcome = Outcome::failed;
-        answer.detail = fmt::format("{}: {}", asked.mirror, adapter.wrong());
+        answer.detail = fmt::format("{}: {}", asked.host, adapter.wrong());
         if (adapter.accepted()) answer.end = TransferEnd::cut;
     } else if (adapter.accepted()) {
         answer.outcome = Outcome::ok;
@@ -251,13 +252,13 @@ std::optional<BlobRange> after_no(const BlobRange& range, const Asked& asked,
                                   const BlobAnswer& answer, const BlobAdapter& adapter) {
     if (!range_field(range)) return std::nullopt;
     // Of a blob that has begun, "no such thing" and "not for you" can only mean the Range.
-    const bool not_this = range.size && (asked.status() == 403 || asked.status() == 404);
+    const bool not_this = range.size && (asked.status == 403 || asked.status == 404);
     const bool no =
-        refuses_range(asked.status(), asked.same_origin) || adapter.refused_range() || not_this;
+        refuses_range(asked.status, !answer.elsewhere) || adapter.refused_range() || not_this;
     const bool nothing = answer.bytes == 0 && (answer.outcome == Outcome::failed ||
                                                answer.outcome == Outcome::unreachable);
     if (!no && !(range.plain && nothing)) return std::nullopt;
-    if (asked.status() == 416 && !range.size && range.suffix == 0) {
+    if (asked.status == 416 && !range.size && range.suffix == 0) {
         const auto size = size_told(asked.reply.head);
         // Every blob but one has a byte: that it has none is no reason to believe.
         if (size && *size > 0 && range.first >= *size) return std::nullopt;
@@ -270,16 +271,16 @@ std::optional<BlobRange> after_no(const BlobRange& range, const Asked& asked,
     return BlobRange{};
 }
 
-Breaker::Sign sign_of_blob(const BlobAnswer& answer, int status, const client::Leash& leash) {
-    // A range that can't be satisfied is nothing that is wrong with the mirror.
-    if (status == 416) return Breaker::Sign::good;
-    if (answer.outcome != Outcome::ok) return sign_of(answer.outcome);
-    if (answer.end == TransferEnd::stopped)
-        return leash.cancelled() ? Breaker::Sign::none : Breaker::Sign::good;
+Sign sign_of_blob(const BlobAnswer& answer, const client::Leash& leash) {
+    // A range that can't be satisfied is nothing that is wrong with the mirror, and neither is what
+    // the host does that it sent us to.
+    if (answer.status == 416 || answer.elsewhere) return Sign::good;
+    if (answer.outcome != Outcome::ok) return sign_of(answer.outcome, answer.status);
+    if (answer.end == TransferEnd::stopped) return leash.cancelled() ? Sign::none : Sign::good;
     // It answers, and what is left can be asked for: a large blob that is cut again and again must
     // not keep the mirror's other blobs away.
-    if (answer.end == TransferEnd::cut && answer.bytes > 0) return Breaker::Sign::none;
-    return answer.end == TransferEnd::complete ? Breaker::Sign::good : Breaker::Sign::bad;
+    if (answer.end == TransferEnd::cut && answer.bytes > 0) return Sign::none;
+    return answer.end == TransferEnd::complete ? Sign::good : Sign::bad;
 }
 
 }  // namespace
@@ -304,21 +305,23 @@ Task<BlobAnswer> Upstream::Impl::blob(
     request.gather = sink->gathers();
     if (started) started(leash);
 
-    const auto permit = co_await place(head_deadline);
-    if (!permit) {
+    const Place place = co_await this->place(Purpose::blob, head_deadline);
+    if (!place.permit.holds()) {
         answer.outcome = Outcome::throttled;
-        answer.detail = "too many requests to this upstream at once (max_concurrent)";
+        answer.detail = place.refusal;
         co_return answer;
     }
-    Breaker::Ticket ticket;
-    if (auto refusal = site->breaker.enter(Purpose::blob, clock.now(), ticket)) {
+    const Subject subject{Purpose::blob, request.repository};
+    Health::Ticket ticket;
+    if (auto refusal =
+            site->host->health.enter(Purpose::blob, subject.repository, clock.now(), ticket)) {
         answer.outcome = refusal->outcome;
         answer.detail = fmt::format("{}: {}", answer.mirror, refusal->detail);
         if (refusal->outcome == Outcome::throttled) answer.retry_after = refusal->retry_after;
         co_return answer;
     }
     count_open();
-    Breaker::Sign sign = Breaker::Sign::none;
+    Sign sign = Sign::none;
     try {
         std::shared_ptr<BlobAdapter> adapter;
         const Curfew curfew(leash, head_deadline, [&] { return !adapter->head_seen(); });
@@ -336,7 +339,7 @@ Task<BlobAnswer> Upstream::Impl::blob(
             if (auto field = range_field(range)) one.fields.emplace_back("Range", *field);
             const Asked asked = co_await ask(site, std::move(one), adapter, leash, head_deadline);
             answer = answer_of(asked, *adapter, *leash);
-            sign = sign_of_blob(answer, asked.status(), *leash);
+            sign = sign_of_blob(answer, *leash);
             if (leash->cancelled() || leash->expired()) break;
             const auto next = after_no(range, asked, answer, *adapter);
             if (!next) break;
@@ -350,7 +353,7 @@ Task<BlobAnswer> Upstream::Impl::blob(
         answer.outcome = Outcome::throttled;
         answer.detail = failure.what();
     }
-    settle(*site, Purpose::blob, ticket, sign, answer);
+    settle(*site, subject, ticket, sign, answer);
     co_return answer;
 }
 

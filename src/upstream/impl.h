@@ -1,10 +1,10 @@
 // upstream/impl.h: the parts of an Upstream, for the files of this room.
 //
-// upstream.cc: mirrors in order, retries · ask.cc: one request to one mirror, with its token ·
-// objects.cc: manifests, blob heads and lists · blob.cc: the bytes of a blob · outcome.cc: what an
-// answer means.
+// upstream.cc: mirrors in order, retries · ask.cc: one request to one mirror · visit.h: what each
+// host on its way is shown · grant.cc: tokens and logins · objects.cc: manifests, blob heads and
+// lists · blob.cc: the bytes of a blob · outcome.cc: what an answer means.
 #pragma once
-#include <array>
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -12,13 +12,16 @@
 #include <string>
 #include <vector>
 
+#include "async/fair_semaphore.h"
+#include "async/scope.h"
 #include "async/semaphore.h"
 #include "client/follow.h"
 #include "client/leash.h"
 #include "client/url.h"
 #include "oci/challenge.h"
-#include "upstream/breaker.h"
 #include "upstream/budget.h"
+#include "upstream/hosts.h"
+#include "upstream/judgement.h"
 #include "upstream/metrics.h"
 #include "upstream/parts.h"
 #include "upstream/token.h"
@@ -26,29 +29,21 @@
 
 namespace weir::upstream {
 
-// What a mirror's last challenge asked for, so that the next request brings it along.
-struct Known {
-    bool bearer = false;
-    std::string realm, service;
-    std::array<std::string, 3> actions{"pull", "pull", "pull"};  // by Purpose
-};
-
 struct Site {
     Site(const Mirror&, const Options&, Random&);
     const Mirror mirror;
     const client::Url url;
     const client::Guard guard;
-    Breaker breaker;
     Parts parts;
+    const std::shared_ptr<Host> host;
+    // Set when GET /v2/ has told, or not, what this host asks for.
+    std::atomic<TimePoint> greeted_until{};
 
-    std::optional<Known> known() const;
-    void learn(const Known&, Purpose);
     // true the first time: what an operator needs to read only once.
     bool is_news(const std::string& what);
 
 private:
-    mutable std::mutex mutex_;
-    std::optional<Known> known_;
+    std::mutex mutex_;
     std::string last_news_;
 };
 
@@ -63,11 +58,17 @@ struct Request {
     bool gather = false;
 };
 
+// Whose failures and hold-offs a request's are.
+struct Subject {
+    Purpose purpose = Purpose::manifest;
+    std::string repository;
+};
+
 // What came of asking one mirror once. `reply` holds the last head, also of an error.
 struct Asked : Answer {
     client::ReplyEnd reply;
     bool same_origin = true;
-    int status() const { return reply.head.status; }
+    std::string host;  // that answered
 };
 
 // What every answer tells, from what came of asking.
@@ -84,13 +85,19 @@ struct Grant {
     bool fresh = false;  // just made: asking for another one would not help
 };
 
-// A path is judged by it: the status of an error, else how the transfer ended.
-Outcome outcome_of(const client::ReplyEnd&, bool same_origin, bool has_retry_after);
-// Worth another try at the same mirror.
-bool is_transient(Outcome);
-Breaker::Sign sign_of(Outcome);
-// The answer that says most, when no mirror had the thing: "not found" only if all said so.
-bool outranks(Outcome, Outcome);
+// For whom a grant is: one host on the way, and the repository as it is called there.
+struct Door {
+    std::shared_ptr<Site> site;
+    std::shared_ptr<Host> host;
+    client::Url url;
+    std::string repository;
+    Purpose purpose = Purpose::manifest;
+    bool is_mirror = true;  // the site's own origin, not one that it redirected to
+};
+
+// What a refusal asks for, if it is anything that weir can answer.
+std::optional<Known> challenge_of(const client::ReplyEnd&, const Door&);
+
 // "TOOMANYREQUESTS: You have reached ..." of an OCI error body, printable and short; empty when
 // there is none.
 std::string error_text(std::string_view body);
@@ -118,25 +125,33 @@ struct Upstream::Impl : std::enable_shared_from_this<Upstream::Impl> {
     const Credentials credentials;
     Metrics metrics;
     Budget budget;
-    Semaphore places;
+    // Shared by purpose (async/shares.h): blobs that crawl leave places for manifests.
+    FairSemaphore places;
+    Hosts hosts;
     Tokens tokens;
+    Scope scope;
+    Flight<const Site*, bool> greetings;
     std::vector<std::shared_ptr<Site>> sites;
 
     // ask.cc
     Task<Asked> ask(std::shared_ptr<Site>, Request, std::shared_ptr<client::Sink>,
                     std::shared_ptr<client::Leash>, TimePoint deadline);
-    client::Call make_call(const Site&, const Request&, const Grant&,
-                           const std::shared_ptr<client::Leash>&, TimePoint deadline) const;
-    std::optional<Known> challenge_of(const Site&, const client::Fields&, const Request&) const;
-    Task<Grant> grant(std::shared_ptr<Site>, Known, Request, TimePoint deadline);
-    Task<Grant> bearer_grant(std::shared_ptr<Site>, Known, Request, std::optional<Credential>,
-                             TimePoint deadline);
-    std::optional<Credential> credential_for(const Site&, const Request&) const;
+    client::Call make_call(const Site&, const Request&, const std::shared_ptr<client::Leash>&,
+                           TimePoint deadline) const;
     Asked asked_of(const Site&, client::Followed, const AnswerSink&) const;
+
+    // grant.cc
+    Task<Grant> grant(Door, Known, TimePoint deadline);
+    Task<Grant> bearer_grant(Door, Known, std::optional<Credential>, TimePoint deadline);
+    std::optional<Credential> credential_for(const Door&) const;
+    // One GET /v2/ where a login is configured and nothing is known yet: some registries challenge
+    // there alone, and hide from strangers what they would show us.
+    Task<> greet(Door, TimePoint deadline);
+    Task<bool> greeting(std::shared_ptr<Site>);
 
     // objects.cc; each makes one attempt at one mirror.
     Task<ManifestAnswer> manifest_at(std::shared_ptr<Site>, std::string repository, oci::Reference,
-                                     bool head, TimePoint deadline);
+                                     bool head, std::string accept, TimePoint deadline);
     Task<BlobHeadAnswer> blob_head_at(std::shared_ptr<Site>, std::string repository, oci::Digest,
                                       TimePoint deadline);
     Task<ListAnswer> list_at(std::shared_ptr<Site>, std::string repository, ListKind,
@@ -145,18 +160,22 @@ struct Upstream::Impl : std::enable_shared_from_this<Upstream::Impl> {
     // upstream.cc
     template <class A>
     using Attempt = std::function<Task<A>(std::shared_ptr<Site>, TimePoint)>;
-    // Waits for a place; nullopt when the queue is full or the deadline passes.
-    Task<std::optional<Semaphore::Permit>> place(TimePoint deadline);
-    // Enters the breaker, waits for a place, makes the attempt and tells the breaker how it went.
+    // Waits for a place; none, and why, when the queue is full or the deadline passes.
+    struct Place {
+        FairSemaphore::Permit permit;
+        std::string refusal;
+    };
+    Task<Place> place(Purpose, TimePoint deadline);
+    // Waits for a place, asks the mirror's health, makes the attempt and tells how it went.
     template <class A>
-    Task<A> once(std::shared_ptr<Site>, Purpose, Attempt<A>, TimePoint deadline);
+    Task<A> once(std::shared_ptr<Site>, Subject, Attempt<A>, TimePoint deadline);
     // Over the mirrors in order, with retries inside the deadline.
     template <class A>
-    Task<A> over_mirrors(Purpose, Attempt<A>, TimePoint deadline);
+    Task<A> over_mirrors(Subject, Attempt<A>, TimePoint deadline);
     Duration pause_before(uint32_t round, const Answer&) const;
-    TimePoint share_of(TimePoint deadline, Purpose, const std::vector<bool>& spent,
+    TimePoint share_of(TimePoint deadline, const Subject&, const std::vector<bool>& spent,
                        size_t from) const;
-    void settle(Site&, Purpose, Breaker::Ticket, Breaker::Sign, Answer&);
+    void settle(Site&, const Subject&, Health::Ticket, Sign, Answer&);
     void count_open();
 
     // blob.cc

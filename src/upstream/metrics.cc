@@ -16,9 +16,7 @@ Metrics::Metrics(const std::string& upstream)
                            {{"upstream", upstream}})),
       remaining(metrics::gauge("weir_upstream_ratelimit_remaining",
                                "Requests that an upstream still grants, as it says",
-                               {{"upstream", upstream}})),
-      in_use(metrics::gauge("weir_upstream_requests_running",
-                            "Requests to an upstream at this moment", {{"upstream", upstream}})) {
+                               {{"upstream", upstream}})) {
     for (size_t i = 0; i < requests_.size(); ++i)
         requests_[i] = &metrics::counter(
             "weir_upstream_requests_total", "Requests to an upstream, by what came of them",

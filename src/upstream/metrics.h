@@ -17,10 +17,9 @@ struct Metrics {
     metrics::Gauge& breaker_open;  // how many of its mirrors
     metrics::Gauge& limit;
     metrics::Gauge& remaining;
-    metrics::Gauge& in_use;
 
 private:
-    std::array<metrics::Counter*, 10> requests_;
+    std::array<metrics::Counter*, kOutcomes> requests_;
 };
 
 }  // namespace weir::upstream

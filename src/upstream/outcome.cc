@@ -1,9 +1,10 @@
 #include <algorithm>
 #include <array>
-#include <boost/json.hpp>
 
 #include "base/text.h"
+#include "oci/json.h"
 #include "upstream/impl.h"
+#include "upstream/judgement.h"
 
 namespace weir::upstream {
 namespace {
@@ -17,31 +18,42 @@ std::string printable(std::string_view text) {
     return out;
 }
 
-Outcome outcome_of_status(int status, bool same_origin, bool has_retry_after) {
+// 408 Request Timeout, 421 Misdirected Request, 425 Too Early.
+bool is_about_the_host(int status) {
+    return status == 408 || status == 421 || status == 425 || status >= 500;
+}
+
+Outcome outcome_of_status(int status, const Setting& setting) {
     switch (status) {
         case 200:
         case 206:
             return Outcome::ok;
+        case 404:
+        case 410:
+            return Outcome::not_found;
+        case 400:
         case 401:
         case 403:
-            return same_origin ? Outcome::refused : Outcome::failed;
-        case 404:
-            return Outcome::not_found;
+            if (!setting.at_mirror && !setting.challenges) return Outcome::failed;
+            return status == 400 ? Outcome::rejected : Outcome::refused;
+        case 407:
+            return Outcome::unreachable;
         case 429:
             return Outcome::throttled;
         case 503:
-            return has_retry_after ? Outcome::throttled : Outcome::failed;
+            return setting.has_retry_after ? Outcome::throttled : Outcome::failed;
         default:
-            return Outcome::failed;
+            return status < 400 || is_about_the_host(status) ? Outcome::failed : Outcome::rejected;
     }
 }
 
-// How much an outcome tells when nothing came.
+// How much an outcome tells when nothing came; higher wins.
 int rank(Outcome outcome) {
-    static constexpr std::array kOrder{Outcome::ok,          Outcome::not_found, Outcome::offline,
-                                       Outcome::refused,     Outcome::forbidden, Outcome::too_large,
-                                       Outcome::unreachable, Outcome::failed,    Outcome::timeout,
-                                       Outcome::throttled};
+    static constexpr std::array kOrder{Outcome::ok,        Outcome::not_found,   Outcome::offline,
+                                       Outcome::refused,   Outcome::rejected,    Outcome::forbidden,
+                                       Outcome::too_large, Outcome::unreachable, Outcome::failed,
+                                       Outcome::timeout,   Outcome::throttled};
+    static_assert(kOrder.size() == kOutcomes);
     return static_cast<int>(std::ranges::find(kOrder, outcome) - kOrder.begin());
 }
 
@@ -55,6 +67,8 @@ const char* outcome_name(Outcome outcome) {
             return "not_found";
         case Outcome::refused:
             return "refused";
+        case Outcome::rejected:
+            return "rejected";
         case Outcome::throttled:
             return "throttled";
         case Outcome::failed:
@@ -73,16 +87,16 @@ const char* outcome_name(Outcome outcome) {
     return "failed";
 }
 
-Outcome outcome_of(const client::ReplyEnd& reply, bool same_origin, bool has_retry_after) {
+Outcome outcome_of(const client::ReplyEnd& reply, const Setting& setting) {
     const int status = reply.head.status;
     const bool good = status == 200 || status == 206;
     // An error is known by its head, however its body ended.
     if (status != 0 && !good && reply.end != client::End::cancelled)
-        return outcome_of_status(status, same_origin, has_retry_after);
+        return outcome_of_status(status, setting);
     switch (reply.end) {
         case client::End::complete:
         case client::End::stopped:
-            return outcome_of_status(status, same_origin, has_retry_after);
+            return outcome_of_status(status, setting);
         case client::End::cancelled:
         case client::End::unreachable:
             return Outcome::unreachable;
@@ -100,23 +114,40 @@ Outcome outcome_of(const client::ReplyEnd& reply, bool same_origin, bool has_ret
     return Outcome::failed;
 }
 
+Sign sign_of(Outcome outcome, int status) {
+    switch (outcome) {
+        case Outcome::ok:
+        case Outcome::not_found:
+        case Outcome::refused:
+        case Outcome::rejected:
+        case Outcome::too_large:
+            return Sign::good;
+        case Outcome::failed:
+            return Sign::bad;
+        case Outcome::timeout:
+            return status == 0 ? Sign::silent : Sign::bad;
+        case Outcome::unreachable:
+            return status == 0 ? Sign::dead : Sign::none;
+        case Outcome::throttled:
+        case Outcome::forbidden:
+        case Outcome::offline:
+            return Sign::none;
+    }
+    return Sign::none;
+}
+
+Sign sign_of(const client::ReplyEnd& reply, Outcome outcome) {
+    const int status = reply.head.status;
+    if (status == 407) return Sign::none;
+    // The address was signed for a while, and that is over.
+    if (status == 400 || status == 401 || status == 403) return Sign::good;
+    if (reply.end == client::End::cancelled) return Sign::none;
+    return sign_of(outcome, status);
+}
+
 bool is_transient(Outcome outcome) {
     return outcome == Outcome::throttled || outcome == Outcome::failed ||
            outcome == Outcome::unreachable || outcome == Outcome::timeout;
-}
-
-Breaker::Sign sign_of(Outcome outcome) {
-    switch (outcome) {
-        case Outcome::failed:
-        case Outcome::unreachable:
-        case Outcome::timeout:
-            return Breaker::Sign::bad;
-        case Outcome::forbidden:
-        case Outcome::offline:
-            return Breaker::Sign::none;
-        default:
-            return Breaker::Sign::good;
-    }
 }
 
 void take(Answer& answer, const Asked& asked) {
@@ -124,6 +155,8 @@ void take(Answer& answer, const Asked& asked) {
     answer.detail = asked.detail;
     answer.retry_after = asked.retry_after;
     answer.mirror = asked.mirror;
+    answer.status = asked.status;
+    answer.elsewhere = asked.elsewhere;
 }
 
 bool outranks(Outcome a, Outcome b) {
@@ -131,23 +164,20 @@ bool outranks(Outcome a, Outcome b) {
 }
 
 std::string error_text(std::string_view body) {
-    boost::system::error_code error;
-    const auto value = boost::json::parse(body, error);
-    const auto* object = error ? nullptr : value.if_object();
-    const auto* errors = object ? object->if_contains("errors") : nullptr;
+    const auto value = oci::parse_json(body.substr(0, kMaxErrorBytes));
+    if (!value || !value->is_object()) return {};
+    const auto* errors = oci::member(value->get_object(), "errors");
     const auto* list = errors ? errors->if_array() : nullptr;
     const auto* first = list && !list->empty() ? (*list)[0].if_object() : nullptr;
     if (!first) return {};
-    const auto text = [&](const char* name) -> std::string {
-        const auto* member = first->if_contains(name);
-        return member && member->is_string() ? printable(member->get_string()) : "";
-    };
-    const std::string code = text("code"), message = text("message");
+    const std::string code = printable(oci::text_member(*first, "code"));
+    const std::string message = printable(oci::text_member(*first, "message"));
     return code.empty() || message.empty() ? code + message : code + ": " + message;
 }
 
 client::BodyAction AnswerSink::on_head(const client::ReplyHead& head) {
     good_ = head.status == 200 || head.status == 206;
+    text_.clear();  // of a refusal before
     if (good_ && sink_) return sink_->on_head(head);
     return client::BodyAction::go_on;
 }

@@ -7,37 +7,39 @@
 namespace weir::upstream {
 
 template <class A>
-Task<A> Upstream::Impl::once(std::shared_ptr<Site> site, Purpose purpose, Attempt<A> attempt,
+Task<A> Upstream::Impl::once(std::shared_ptr<Site> site, Subject subject, Attempt<A> attempt,
                              TimePoint deadline) {
     A answer;
     answer.mirror = site->url.authority();
-    const auto permit = co_await place(deadline);
-    if (!permit) {
+    const Place place = co_await this->place(subject.purpose, deadline);
+    if (!place.permit.holds()) {
         answer.outcome = Outcome::throttled;
-        answer.detail = "too many requests to this upstream at once (max_concurrent)";
+        answer.detail = place.refusal;
         co_return answer;
     }
-    Breaker::Ticket ticket;
-    if (auto refusal = site->breaker.enter(purpose, clock.now(), ticket)) {
+    Health::Ticket ticket;
+    if (auto refusal =
+            site->host->health.enter(subject.purpose, subject.repository, clock.now(), ticket)) {
         answer.outcome = refusal->outcome;
         answer.detail = answer.mirror + ": " + refusal->detail;
         if (refusal->outcome == Outcome::throttled) answer.retry_after = refusal->retry_after;
         co_return answer;
     }
-    Breaker::Sign sign = Breaker::Sign::none;
+    Sign sign = Sign::none;
     try {
         answer = co_await attempt(site, deadline);
-        sign = sign_of(answer.outcome);
+        // A mirror that sent us on has done its part.
+        sign = answer.elsewhere ? Sign::good : sign_of(answer.outcome, answer.status);
     } catch (const Failure& failure) {  // a limit of weir, not of the mirror
         answer.outcome = Outcome::throttled;
         answer.detail = failure.what();
     }
-    settle(*site, purpose, ticket, sign, answer);
+    settle(*site, subject, ticket, sign, answer);
     co_return answer;
 }
 
 template <class A>
-Task<A> Upstream::Impl::over_mirrors(Purpose purpose, Attempt<A> attempt, TimePoint deadline) {
+Task<A> Upstream::Impl::over_mirrors(Subject subject, Attempt<A> attempt, TimePoint deadline) {
     A worst;
     if (options.offline) {
         worst.outcome = Outcome::offline;
@@ -49,8 +51,8 @@ Task<A> Upstream::Impl::over_mirrors(Purpose purpose, Attempt<A> attempt, TimePo
     for (uint32_t round = 1;; ++round) {
         for (size_t i = 0; i < sites.size(); ++i) {
             if (spent[i]) continue;
-            const TimePoint until = share_of(deadline, purpose, spent, i);
-            answers[i] = co_await once<A>(sites[i], purpose, attempt, until);
+            const TimePoint until = share_of(deadline, subject, spent, i);
+            answers[i] = co_await once<A>(sites[i], subject, attempt, until);
             if (answers[i].outcome == Outcome::ok) co_return std::move(answers[i]);
             spent[i] = !is_transient(answers[i].outcome);
         }
@@ -63,7 +65,9 @@ Task<A> Upstream::Impl::over_mirrors(Purpose purpose, Attempt<A> attempt, TimePo
         // Mirrors that are set aside for longer than the pause would only be waited for in vain.
         bool any = false;
         for (size_t i = 0; i < sites.size(); ++i)
-            any = any || (!spent[i] && sites[i]->breaker.usable(purpose, clock.now() + pause));
+            any =
+                any || (!spent[i] && sites[i]->host->health.usable(
+                                         subject.purpose, subject.repository, clock.now() + pause));
         if (!any) co_return worst;
         co_await sleep_for(pause);
     }

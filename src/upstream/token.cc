@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <boost/json.hpp>
+#include <boost/json/value.hpp>
 
 #include "base/failure.h"
 #include "base/log.h"
@@ -11,8 +11,10 @@
 #include "base/text.h"
 #include "client/follow.h"
 #include "client/leash.h"
+#include "oci/json.h"
 #include "upstream/budget.h"
 #include "upstream/curfew.h"
+#include "upstream/judgement.h"
 
 namespace weir::upstream {
 namespace {
@@ -81,19 +83,11 @@ Token failed(Outcome outcome, std::string detail) {
     return token;
 }
 
-Outcome outcome_of_end(client::End end) {
-    switch (end) {
-        case client::End::timeout:
-        case client::End::stalled:
-        case client::End::cancelled:
-            return Outcome::timeout;
-        case client::End::unreachable:
-            return Outcome::unreachable;
-        case client::End::forbidden:
-            return Outcome::forbidden;
-        default:
-            return Outcome::failed;
-    }
+// Of one that brought no whole answer. Nobody but the curfew cancels it.
+Outcome outcome_of_end(const client::ReplyEnd& reply) {
+    if (reply.end == client::End::cancelled) return Outcome::timeout;
+    const Outcome outcome = outcome_of(reply, {});
+    return outcome == Outcome::too_large ? Outcome::failed : outcome;
 }
 
 }  // namespace
@@ -113,10 +107,11 @@ std::string TokenWish::key() const {
     return key;
 }
 
-Tokens::Tokens(std::string upstream, client::HttpClient& http, Clock& clock)
+Tokens::Tokens(std::string upstream, client::HttpClient& http, Clock& clock, Hosts& hosts)
     : upstream_(std::move(upstream)),
       http_(http),
       clock_(clock),
+      hosts_(hosts),
       scope_("tokens"),
       flight_(scope_) {}
 
@@ -195,9 +190,29 @@ Task<Token> Tokens::fetch(std::shared_ptr<const void> owner, TokenWish wish) {
     co_return token;
 }
 
-// Outcome::not_found: the server doesn't know this way of asking.
+// Outcome::not_found: the server doesn't know this way of asking. What a scope is told, or not,
+// belongs to it.
 Task<Token> Tokens::ask(TokenWish wish, bool by_post) {
+    const auto host = hosts_.of(wish.realm.url);
+    const std::string name = wish.realm.url.authority(), scope = wish.scope;
+    Health::Ticket ticket;
+    if (auto refusal = host->health.enter(Purpose::token, scope, clock_.now(), ticket)) {
+        Token token =
+            failed(refusal->outcome, fmt::format("the token server {}: {}", name, refusal->detail));
+        if (refusal->outcome == Outcome::throttled) token.retry_after = refusal->retry_after;
+        co_return token;
+    }
+    auto [token, sign] = co_await send(std::move(wish), by_post);
+    host->health.leave(Purpose::token, scope, ticket, sign, clock_.now(), token.detail);
+    if (token.outcome == Outcome::throttled)
+        token.retry_after =
+            host->health.hold_off(Purpose::token, scope, clock_.now(), token.retry_after);
+    co_return token;
+}
+
+Task<std::pair<Token, Sign>> Tokens::send(TokenWish wish, bool by_post) {
     client::Call call;
+    call.party = upstream_;
     call.tls = wish.tls;
     call.proxy = wish.proxy;
     call.timeouts = wish.timeouts;
@@ -214,19 +229,17 @@ Task<Token> Tokens::ask(TokenWish wish, bool by_post) {
     const auto sink = std::make_shared<client::TextSink>();
     const auto limit = wish.timeouts.connect + wish.timeouts.response + kTokenBodyTime;
     const Curfew curfew(leash, clock_.now() + limit);
-    client::ReplyEnd reply;
+    client::FollowRules rules;
+    rules.within_origin = wish.credential.has_value();
     try {
-        if (wish.credential) {
-            reply = co_await http_.send(std::move(call),
-                                        sink);  // nothing is followed with a credential
-        } else {
-            client::Followed followed = co_await client::follow(http_, std::move(call), sink, {});
-            reply = std::move(followed.reply);
-        }
-    } catch (const Failure& failure) {
-        co_return failed(Outcome::throttled, failure.what());
+        const auto followed =
+            co_await client::follow(http_, std::move(call), sink, std::move(rules));
+        Token token = read(followed.reply, sink->text, wish);
+        const Sign sign = leash->expired() ? Sign::silent : sign_of(followed.reply, token.outcome);
+        co_return std::pair(std::move(token), sign);
+    } catch (const Failure& failure) {  // a limit of weir
+        co_return std::pair(failed(Outcome::failed, failure.what()), Sign::none);
     }
-    co_return read(reply, sink->text, wish);
 }
 
 Token Tokens::read(const client::ReplyEnd& reply, const std::string& body,
@@ -234,33 +247,33 @@ Token Tokens::read(const client::ReplyEnd& reply, const std::string& body,
     const std::string& host = wish.realm.url.host;
     const int status = reply.head.status;
     if (status == 0)
-        return failed(outcome_of_end(reply.end), fmt::format("{}: {}", host, reply.detail));
+        return failed(outcome_of_end(reply), fmt::format("{}: {}", host, reply.detail));
     if (status != 200) {
-        Token token =
-            failed(Outcome::failed, fmt::format("the token server {} answers {}", host, status));
-        token.retry_after = retry_after(reply.head.fields, clock_.wall());
-        if (status == 401 || status == 403) token.outcome = Outcome::refused;
-        if (status == 404 || status == 405) token.outcome = Outcome::not_found;
-        if (status == 429 || (status == 503 && token.retry_after))
-            token.outcome = Outcome::throttled;
+        const auto later = retry_after(reply.head.fields, clock_.wall());
+        Setting setting;
+        setting.has_retry_after = later.has_value();
+        Token token = failed(outcome_of(reply, setting),
+                             fmt::format("the token server {} answers {}", host, status));
+        if (token.outcome == Outcome::throttled) token.retry_after = later;
+        if (status == 405) token.outcome = Outcome::not_found;
+        // A token server that won't is one that gives none.
+        if (token.outcome == Outcome::rejected) token.outcome = Outcome::refused;
         return token;
     }
     if (reply.end != client::End::complete)
-        return failed(outcome_of_end(reply.end), fmt::format("{}: {}", host, reply.detail));
-    boost::system::error_code error;
-    const auto value = boost::json::parse(body, error);
-    const auto* object = error ? nullptr : value.if_object();
+        return failed(outcome_of_end(reply), fmt::format("{}: {}", host, reply.detail));
+    const auto value = oci::parse_json(body);
+    const auto* object = value ? value->if_object() : nullptr;
     Token token;
-    for (const char* name : {"token", "access_token"}) {
-        const auto* member = object ? object->if_contains(name) : nullptr;
-        if (member && member->is_string() && token.value.empty())
-            token.value = Secret(std::string(member->get_string()));
-    }
+    for (const char* name : {"token", "access_token"})
+        if (object && token.value.empty())
+            token.value = Secret(std::string(oci::text_member(*object, name)));
     const std::string& text = token.value.reveal();
     if (text.empty() || text.size() > kMaxTokenBytes || !printable(text))
         return failed(Outcome::failed, fmt::format("the token server {} gives no token", host));
     std::chrono::seconds life = kDefaultTokenLife;
-    if (const auto* expires = object->if_contains("expires_in"); expires && expires->is_number()) {
+    if (const auto* expires = oci::member(*object, "expires_in"); expires && expires->is_number()) {
+        boost::system::error_code error;
         const auto seconds = expires->to_number<int64_t>(error);
         if (!error && seconds > 0)
             life = std::min<std::chrono::seconds>(std::chrono::seconds(seconds), kMaxTokenLife);

@@ -3,7 +3,9 @@
 //
 // distribution, "Token Authentication Specification" (GET) and "OAuth2" (POST). A token is named by
 // realm, service, scope and credential. At 80 % of its life the next one is fetched behind the
-// answer.
+// answer. A token server has a health of its own (hosts.h): its silence and its wishes for peace
+// are not the registry's. It is followed where it redirects, with a credential only within its
+// origin.
 #pragma once
 #include <map>
 #include <memory>
@@ -15,6 +17,7 @@
 #include "async/semaphore.h"
 #include "base/clock.h"
 #include "client/http_client.h"
+#include "upstream/hosts.h"
 #include "upstream/realm.h"
 #include "upstream/upstream.h"
 
@@ -48,7 +51,7 @@ struct Token {
 // Any loop.
 class Tokens {
 public:
-    Tokens(std::string upstream, client::HttpClient&, Clock&);
+    Tokens(std::string upstream, client::HttpClient&, Clock&, Hosts&);
 
     // `owner` is kept alive by a fetch under way.
     Task<Token> get(std::shared_ptr<const void> owner, TokenWish, TimePoint deadline);
@@ -62,11 +65,13 @@ private:
     void postpone(const std::string& key);
     Task<Token> fetch(std::shared_ptr<const void> owner, TokenWish);
     Task<Token> ask(TokenWish, bool by_post);
+    Task<std::pair<Token, Sign>> send(TokenWish, bool by_post);
     Token read(const client::ReplyEnd&, const std::string& body, const TokenWish&) const;
 
     const std::string upstream_;
     client::HttpClient& http_;
     Clock& clock_;
+    Hosts& hosts_;
     Scope scope_;
     Flight<std::string, Token> flight_;
     mutable std::mutex mutex_;

@@ -37,21 +37,7 @@ Site::Site(const Mirror& m, const Options& options, Random& random)
     : mirror(m),
       url(parsed(m.url)),
       guard(guard_of(url)),
-      breaker(options.breaker_failures, options.breaker_open, random) {}
-
-std::optional<Known> Site::known() const {
-    std::lock_guard lock(mutex_);
-    return known_;
-}
-
-void Site::learn(const Known& known, Purpose purpose) {
-    std::lock_guard lock(mutex_);
-    const auto at = static_cast<size_t>(purpose);
-    Known merged = known;
-    if (known_) merged.actions = known_->actions;
-    merged.actions[at] = known.actions[at];
-    known_ = std::move(merged);
-}
+      host(std::make_shared<Host>(options, random)) {}
 
 bool Site::is_news(const std::string& what) {
     std::lock_guard lock(mutex_);
@@ -67,45 +53,53 @@ Upstream::Impl::Impl(Options o, client::HttpClient& h, Clock& c, Random& r, Cred
       metrics(options.name),
       budget(metrics.limit, metrics.remaining),
       places(options.max_concurrent, options.max_queued),
-      tokens(options.name, http, clock) {
+      hosts(options, random),
+      tokens(options.name, http, clock, hosts),
+      scope("greetings"),
+      greetings(scope) {
     for (const Mirror& mirror : options.mirrors)
         sites.push_back(std::make_shared<Site>(mirror, options, random));
 }
 
 void Upstream::Impl::count_open() {
     const auto is_open = [now = clock.now()](const auto& site) {
-        const auto state = site->breaker.state(now);
-        return state == Breaker::State::open || state == Breaker::State::probing;
+        const auto state = site->host->health.state(now);
+        return state == Health::State::open || state == Health::State::probing;
     };
     metrics.breaker_open.Set(static_cast<double>(std::ranges::count_if(sites, is_open)));
-    metrics.in_use.Set(static_cast<double>(places.in_use()));
 }
 
-void Upstream::Impl::settle(Site& site, Purpose purpose, Breaker::Ticket ticket, Breaker::Sign sign,
+void Upstream::Impl::settle(Site& site, const Subject& subject, Health::Ticket ticket, Sign sign,
                             Answer& answer) {
     const TimePoint now = clock.now();
-    const auto before = site.breaker.state(now);
-    site.breaker.leave(ticket, sign, now, answer.detail);
-    if (answer.outcome == Outcome::throttled && sign != Breaker::Sign::none)
-        answer.retry_after = site.breaker.hold_off(purpose, now, answer.retry_after);
-    const auto after = site.breaker.state(now);
-    if (before != Breaker::State::open && after == Breaker::State::open)
+    Health& health = site.host->health;
+    const auto before = health.state(now);
+    health.leave(subject.purpose, subject.repository, ticket, sign, now, answer.detail);
+    if (answer.outcome == Outcome::throttled && answer.status != 0 && !answer.elsewhere)
+        answer.retry_after =
+            health.hold_off(subject.purpose, subject.repository, now, answer.retry_after);
+    const auto after = health.state(now);
+    if (before != Health::State::open && after == Health::State::open)
         log::warn("upstream", "{}: {} is set aside: {}", options.name, site.url.authority(),
                   answer.detail);
-    if (before == Breaker::State::probing && after == Breaker::State::closed)
+    if (before == Health::State::probing && after == Health::State::closed)
         log::info("upstream", "{}: {} is back", options.name, site.url.authority());
     metrics.requests(answer.outcome).Increment();
     count_open();
 }
 
-Task<std::optional<Semaphore::Permit>> Upstream::Impl::place(TimePoint deadline) {
-    std::optional<Semaphore::Permit> permit;
+Task<Upstream::Impl::Place> Upstream::Impl::place(Purpose purpose, TimePoint deadline) {
+    static constexpr std::array kNames{"manifests", "lists", "blobs"};
+    Place place;
+    const char* const what = kNames[static_cast<size_t>(purpose)];
     try {
-        permit.emplace(co_await places.acquire(deadline));
-    } catch (const Failure&) {
-        permit.reset();
+        place.permit = co_await places.acquire(what, deadline);
+    } catch (const Failure& failure) {
+        place.refusal =
+            fmt::format("upstream {} is asked for too many {} at once (maxConcurrent {}): {}",
+                        options.name, what, options.max_concurrent, failure.what());
     }
-    co_return permit;
+    co_return place;
 }
 
 Duration Upstream::Impl::pause_before(uint32_t round, const Answer& answer) const {
@@ -122,13 +116,14 @@ Duration Upstream::Impl::pause_before(uint32_t round, const Answer& answer) cons
 }
 
 // A mirror that hangs must leave time for those after it.
-TimePoint Upstream::Impl::share_of(TimePoint deadline, Purpose purpose,
+TimePoint Upstream::Impl::share_of(TimePoint deadline, const Subject& subject,
                                    const std::vector<bool>& spent, size_t from) const {
     const TimePoint now = clock.now();
     if (deadline == kNever || deadline <= now) return deadline;
     int left = 1;
     for (size_t i = from + 1; i < sites.size(); ++i)
-        if (!spent[i] && sites[i]->breaker.usable(purpose, now)) ++left;
+        if (!spent[i] && sites[i]->host->health.usable(subject.purpose, subject.repository, now))
+            ++left;
     return now + (deadline - now) / left;
 }
 
@@ -149,10 +144,10 @@ size_t Upstream::mirrors() const {
     return impl_->sites.size();
 }
 
-bool Upstream::usable(size_t mirror) const {
+bool Upstream::usable(size_t mirror, std::string_view repository, Purpose purpose) const {
     check(mirror < impl_->sites.size(), "a mirror of this upstream");
     if (impl_->options.offline) return false;
-    return impl_->sites[mirror]->breaker.usable(Purpose::blob, impl_->clock.now());
+    return impl_->sites[mirror]->host->health.usable(purpose, repository, impl_->clock.now());
 }
 
 bool Upstream::gives_parts(size_t mirror) const {
@@ -160,14 +155,21 @@ bool Upstream::gives_parts(size_t mirror) const {
     return !impl_->sites[mirror]->parts.refused(impl_->clock.now());
 }
 
-void Upstream::forget_ways() {
-    for (const auto& site : impl_->sites) site->parts.forget();
-}
-
-void Upstream::report_bad(size_t mirror) {
+void Upstream::report_bad(size_t mirror, std::string_view repository) {
     check(mirror < impl_->sites.size(), "a mirror of this upstream");
     Site& site = *impl_->sites[mirror];
-    site.breaker.leave({}, Breaker::Sign::bad, impl_->clock.now(), "it gave wrong bytes");
+    site.host->health.leave(Purpose::blob, repository, {}, Sign::bad, impl_->clock.now(),
+                            "it gave wrong bytes");
+    impl_->count_open();
+}
+
+void Upstream::forget_learnt() {
+    for (const auto& site : impl_->sites) {
+        site->host->forget();
+        site->parts.forget();
+        site->greeted_until = TimePoint{};
+    }
+    impl_->hosts.forget();
     impl_->count_open();
 }
 
@@ -176,7 +178,8 @@ Status Upstream::status() const {
     status.name = impl_->options.name;
     const TimePoint now = impl_->clock.now();
     for (const auto& site : impl_->sites)
-        status.mirrors.emplace_back(site->url.authority(), state_name(site->breaker.state(now)));
+        status.mirrors.emplace_back(site->url.authority(),
+                                    state_name(site->host->health.state(now)));
     status.limit = impl_->budget.limit();
     status.remaining = impl_->budget.remaining();
     status.in_use = impl_->places.in_use();
@@ -185,13 +188,14 @@ Status Upstream::status() const {
 }
 
 Task<ManifestAnswer> Upstream::manifest(std::string repository, oci::Reference reference, bool head,
-                                        TimePoint deadline) {
+                                        TimePoint deadline, std::string accept) {
     const auto impl = impl_;
-    Impl::Attempt<ManifestAnswer> attempt = [&impl, &repository, &reference, head](
+    Impl::Attempt<ManifestAnswer> attempt = [&impl, &repository, &reference, head, &accept](
                                                 std::shared_ptr<Site> site, TimePoint until) {
-        return impl->manifest_at(std::move(site), repository, reference, head, until);
+        return impl->manifest_at(std::move(site), repository, reference, head, accept, until);
     };
-    co_return co_await impl->over_mirrors(Purpose::manifest, std::move(attempt), deadline);
+    co_return co_await impl->over_mirrors({Purpose::manifest, repository}, std::move(attempt),
+                                          deadline);
 }
 
 Task<BlobHeadAnswer> Upstream::blob_head(std::string repository, oci::Digest digest,
@@ -201,7 +205,8 @@ Task<BlobHeadAnswer> Upstream::blob_head(std::string repository, oci::Digest dig
                                                 std::shared_ptr<Site> site, TimePoint until) {
         return impl->blob_head_at(std::move(site), repository, digest, until);
     };
-    co_return co_await impl->over_mirrors(Purpose::blob, std::move(attempt), deadline);
+    co_return co_await impl->over_mirrors({Purpose::blob, repository}, std::move(attempt),
+                                          deadline);
 }
 
 Task<ListAnswer> Upstream::list(std::string repository, ListKind kind, std::string reference,
@@ -211,7 +216,8 @@ Task<ListAnswer> Upstream::list(std::string repository, ListKind kind, std::stri
                                             std::shared_ptr<Site> site, TimePoint until) {
         return impl->list_at(std::move(site), repository, kind, reference, query, until);
     };
-    co_return co_await impl->over_mirrors(Purpose::list, std::move(attempt), deadline);
+    co_return co_await impl->over_mirrors({Purpose::list, repository}, std::move(attempt),
+                                          deadline);
 }
 
 Task<BlobAnswer> Upstream::blob(

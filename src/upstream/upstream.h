@@ -28,6 +28,7 @@ enum class Outcome {
     ok,
     not_found,    // 404: the upstream says so; the only answer that may be remembered as "no"
     refused,      // 401/403 with the best credentials there are
+    rejected,     // another 4xx: about this one request, final (judgement.h)
     throttled,    // 429, or 503 with Retry-After
     failed,       // 5xx, or an answer that makes no sense
     unreachable,  // no connection, TLS failure, breaker open
@@ -36,7 +37,11 @@ enum class Outcome {
     offline,    // the operator switched it off
     too_large,
 };
+inline constexpr size_t kOutcomes = 11;
 const char* outcome_name(Outcome);
+// The one ranking of answers when nobody had the thing: which tells more. "Not found" only when all
+// said so; "no answer" before "no", because who gave none may have it.
+bool outranks(Outcome, Outcome);
 // "no answer": the upstream's state is unknown; stale copies stand, nothing is evicted, shadowed or
 // remembered as missing.
 inline bool is_no_answer(Outcome outcome) {
@@ -47,18 +52,26 @@ struct Answer {
     Outcome outcome = Outcome::ok;
     std::string detail;  // for people, without secrets
     std::optional<std::chrono::seconds> retry_after;
-    std::string mirror;  // host that answered
+    std::string mirror;  // the mirror that was asked
+    int status = 0;      // of the answer that decided; 0 when there was none
+    // It came from a host that the mirror sent us to (a redirect's target, a token server): nothing
+    // that is wrong with it is the mirror's.
+    bool elsewhere = false;
 };
+
+// What is asked for. Challenges, failures and hold-offs are kept apart by it.
+enum class Purpose { manifest, list, blob, token };
+inline constexpr size_t kPurposes = 4;
 
 struct ManifestAnswer : Answer {
     std::string bytes;                  // empty for HEAD
     std::string media_type;             // without parameters
     std::optional<oci::Digest> digest;  // Docker-Content-Digest, when given and well-formed
-    uint64_t size = 0;
+    uint64_t size = 0;                  // of the bytes, or of those that a HEAD is about
 };
 
 struct BlobHeadAnswer : Answer {
-    uint64_t size = 0;
+    std::optional<uint64_t> size;  // nullopt: it is there, and nobody says how large it is
 };
 
 struct ListAnswer : Answer {
@@ -171,9 +184,11 @@ public:
     const Options& options() const;
 
     // GET or HEAD <repository>/manifests/<reference>, over the mirrors in order, with retries
-    // inside the deadline.
+    // inside the deadline. What comes has the digest that was asked for and the one it claims, and
+    // a HEAD counts only with digest, length and a manifest's type; else the GET follows. `accept`:
+    // media types that the client takes, asked for after all that weir knows.
     Task<ManifestAnswer> manifest(std::string repository, oci::Reference reference, bool head,
-                                  TimePoint deadline);
+                                  TimePoint deadline, std::string accept = {});
     Task<BlobHeadAnswer> blob_head(std::string repository, oci::Digest digest, TimePoint deadline);
     // `reference` is empty for tags. A referrers API that is missing (404) is Outcome::not_found:
     // the caller falls back.
@@ -183,24 +198,27 @@ public:
     // One attempt at one mirror (index < mirrors()); the caller, a Fetch, decides what follows a
     // break. `started` gets the handle of each transfer that brings body bytes.
     size_t mirrors() const;
-    // false while its breaker is open or it asked for peace: try another one first.
-    bool usable(size_t mirror) const;
+    // false while it is set aside or asked for peace, for this repository and purpose: try another
+    // one first.
+    bool usable(size_t mirror, std::string_view repository = {}, Purpose = Purpose::blob) const;
     // false while it is remembered that this mirror refuses Range (upstream/parts.h): each request
     // brings the blob from its start.
     bool gives_parts(size_t mirror) const;
-    // What was learnt of the mirrors' ways is asked anew: after a reload.
-    void forget_ways();
     Task<BlobAnswer> blob(size_t mirror, std::string repository, oci::Digest digest,
                           BlobRange range, std::shared_ptr<BlobSink> sink,
                           std::function<void(std::shared_ptr<client::TransferHandle>)> started,
                           TimePoint head_deadline);
-    // The bytes it gave were wrong; counts against the mirror.
-    void report_bad(size_t mirror);
+    // The bytes it gave for this repository were wrong; counts like a failed answer.
+    void report_bad(size_t mirror, std::string_view repository);
+    // Ends all that was learnt of hosts: challenges, failures, hold-offs. Tokens stay. For a
+    // reload.
+    void forget_learnt();
 
     Status status() const;
 
+    struct Impl;  // for this room's own files
+
 private:
-    struct Impl;
     std::shared_ptr<Impl> impl_;  // kept by what runs, so an upstream may go while requests end
 };
 

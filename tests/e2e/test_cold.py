@@ -41,7 +41,7 @@ def test_the_first_byte_of_a_cold_blob_comes_with_the_upstreams(front, weir, reg
         direct.append(wire.fetch(front, f"/v2/lab/first/{path}", headers, context).first_byte)
         through.append(wire.fetch(weir, f"/v2/docker.io/lab/first/{path}").first_byte)
     # The least of each: who was preempted says nothing of weir.
-    assert min(through) <= min(direct) + 0.010, (through, direct)
+    assert min(through) <= 1.33 * min(direct), (through, direct)
 
 
 @pytest.mark.deadline(180)

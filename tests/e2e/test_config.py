@@ -3,11 +3,12 @@
 import json
 import pathlib
 import subprocess
+import sys
 
 import pytest
 from support import network, wire
 from support.proc import eventually
-from support.weir import BINARY, Weir, registry_entry
+from support.weir import BINARY, Weir, configuration, registry_entry
 
 SEED = {
     "http": {"address": "0.0.0.0", "port": "8187", "compat": ["docker2s2"]},
@@ -130,6 +131,34 @@ def test_without_a_file_weir_serves_the_public_registries_on_port_5000(tmp_path)
                 answer = wire.ask(weir, f"/v2/{name}/some/thing/manifests/v1")
                 assert answer.status >= 500, (name, answer.status)
             assert wire.ask(weir, "/v2/registry.example/some/thing/manifests/v1").status == 404
+        finally:
+            weir.stop()
+
+
+ON_A_TERMINAL = """
+import os, pty, sys
+master, slave = pty.openpty()
+os.set_inheritable(master, True)
+os.dup2(slave, 1)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_logs_are_text_on_a_terminal_and_json_elsewhere(start_weir, front, terminal):
+    config = configuration(registry_entry(front))
+    del config["weir"]["log"]
+    weir = start_weir(config, prefix=(sys.executable, "-c", ON_A_TERMINAL) if terminal else ())
+    line = eventually(lambda: next((text for text in weir.log().splitlines() if "serves on" in text), None), say="the first line")
+    assert line.startswith("{") != terminal, line
+
+
+def test_who_starts_weir_without_a_file_is_told_what_it_does(tmp_path):
+    with network.own_network():
+        weir = Weir(tmp_path / "weir", None, env={"XDG_STATE_HOME": str(tmp_path / "state-home")})
+        try:
+            eventually(lambda: "from another machine" in weir.log(), say="how to pull")
+            assert str(tmp_path / "state-home") in weir.log() and "plain HTTP" in weir.log()
         finally:
             weir.stop()
 

@@ -1,10 +1,9 @@
 """A hit never waits for an upstream, whatever the upstream does; a miss gets an honest error in time."""
 
 import statistics
-import time
 
 import pytest
-from support import wire
+from support import pace, wire
 from support.proc import eventually
 
 FAILURES = {
@@ -20,6 +19,10 @@ FAILURES = {
 }
 
 
+MISS = 2                 # seconds that a miss may take, where a test says so
+DEFAULT_MISS = 10
+
+
 @pytest.fixture(params=FAILURES.values(), ids=FAILURES)
 def fail(request):
     return request.param
@@ -28,7 +31,7 @@ def fail(request):
 @pytest.fixture
 def warm(front, new_weir, multi):
     """A weir that has lab/multi:v1 for linux/amd64, and for which no tag is ever fresh."""
-    weir = new_weir(front, weir={"freshness": {"ttl": "1ms"}, "missTimeout": "2s"})
+    weir = new_weir(front, weir={"freshness": {"ttl": "1ms"}, "missTimeout": f"{MISS}s"})
     wire.pull(weir, "docker.io/lab/multi", "v1")
     return weir
 
@@ -58,10 +61,9 @@ def test_a_miss_gets_an_oci_error_within_the_time_that_is_configured(fail, warm,
     other = multi.platform("linux/arm64")
     for path in ("lab/multi/manifests/other", "lab/never-seen/manifests/v1", f"lab/multi/manifests/{other.manifest.digest}",
                  f"lab/multi/blobs/{other.layers[0].digest}"):
-        began = time.monotonic()
+        began = pace.begin()
         answer = wire.ask(warm, f"/v2/docker.io/{path}")
-        # missTimeout is 2 s here, and 10 s where nothing is said.
-        assert time.monotonic() - began <= 4, path
+        assert pace.in_time(began, 2 * MISS), path
         assert answer.status >= 400 and answer.status != 401, (path, answer.status)
         codes = answer.error_codes()
         assert "MANIFEST_UNKNOWN" not in codes and "BLOB_UNKNOWN" not in codes, \
@@ -72,8 +74,9 @@ def test_a_miss_gets_an_oci_error_within_the_time_that_is_configured(fail, warm,
 @pytest.mark.deadline(60)
 def test_by_default_a_miss_on_a_silent_upstream_ends_within_10_seconds(front, weir):
     front.mode("silent")
+    began = pace.begin()
     answer = wire.ask(weir, "/v2/docker.io/lab/nothing/manifests/v1")
-    assert answer.seconds <= 12
+    assert pace.in_time(began, 1.2 * DEFAULT_MISS)
     assert answer.status >= 500 and answer.error_codes()
 
 
@@ -121,11 +124,12 @@ def test_a_missing_image_that_appears_is_found_after_the_negative_time(front, ne
 def test_one_head_goes_upstream_behind_many_stale_answers(warm, front):
     front.forget()
     front.rule({}, hang=True)
+    began = pace.begin()
     taken = [wire.ask(warm, "/v2/docker.io/lab/multi/manifests/v1").seconds for _ in range(20)]
     front.wait_for(lambda log: any(a.kind == "manifest" for a in log), say="the revalidation")
     assert [a.method for a in front.requests(kind="manifest")] == ["HEAD"]
     # Whoever waited for it would have waited for missTimeout.
-    assert statistics.median(taken) < 0.2 and max(taken) < 1.5, taken
+    assert statistics.median(taken) <= MISS / 10 and pace.in_time(began, 0.75 * MISS, max(taken)), taken
 
 
 def test_a_moved_tag_is_noticed_behind_the_answer(front, warm, registry, maker):
@@ -169,10 +173,9 @@ def test_offline_mode_serves_what_is_there_and_dials_nobody(front, new_weir, mul
 def test_a_broken_upstream_is_not_asked_for_every_miss(front, warm):
     """The breaker opens: after some failures misses are answered without a new attempt."""
     front.rule({}, status=500)
-    for number in range(10):
-        wire.ask(warm, f"/v2/docker.io/lab/many/manifests/v{number}")
+    tried = [wire.ask(warm, f"/v2/docker.io/lab/many/manifests/v{number}").seconds for number in range(10)]
     front.forget()
     taken = [wire.ask(warm, f"/v2/docker.io/lab/many/manifests/w{number}").seconds for number in range(10)]
     assert len(front.requests(kind="manifest")) <= 3
-    # A retry would pause for 0.4 s at least.
-    assert statistics.median(taken) < 0.4, taken
+    # Who is among the first waits for the retries.
+    assert statistics.median(taken) <= max(tried) / 2, (taken, tried)

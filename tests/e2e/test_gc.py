@@ -256,7 +256,8 @@ def test_without_an_interval_the_server_collects_nothing_and_idles(new_tiered, t
     began = time.monotonic()
     while time.monotonic() - began < 1.5:
         assert wire.ask(weir, "/livez").status == 200
-    assert cpu_seconds(weir.pid) - used < 1.0, "it spins"
+    # What spins has a whole core.
+    assert cpu_seconds(weir.pid) - used <= 0.6 * (time.monotonic() - began), "it spins"
     assert everything(weir, s3) == before
 
 
@@ -567,9 +568,12 @@ def test_scrub_holds_to_its_rate(scrubbed):
     weir, _ = scrubbed
     weir.stop()
     began = time.monotonic()
+    tiers.verb(weir, "scrub", "--rate", "0")
+    free = time.monotonic() - began
+    began = time.monotonic()
     tiers.verb(weir, "scrub", "--rate", "4MB")
-    # 4 MB on the disk and 4 MB in S3. The lower bound is the promise.
-    assert 1.0 <= time.monotonic() - began <= 20
+    # 4 MB on the disk and 4 MB in S3, at once or one after the other. The lower bound is the promise.
+    assert 1.0 <= time.monotonic() - began <= 3 * (free + 2)
 
 
 def test_files_that_no_row_knows_are_taken_away_when_they_are_old(scrubbed, maker):

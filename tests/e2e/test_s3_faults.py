@@ -1,12 +1,11 @@
 """Everything that can befall a byte on its way to S3 and back: no client sees it, and what is kept is right."""
 
 import signal
-import time
 
 import pytest
-from support import clients, tiers, wire
+from support import clients, pace, tiers, wire
 from support.images import MB
-from support.proc import eventually
+from support.proc import PATIENCE, eventually
 from support.s3 import driver
 from test_s3 import layer_of, only_in_s3, path_of, tiered  # noqa: F401 - the fixtures
 
@@ -103,11 +102,11 @@ def test_an_s3_that_never_answers_an_upload_does_not_hold_the_end_up(new_weir, f
     wire.pull(weir, f"docker.io/{repository}", "v1")
     hung = lambda r: r.method == HANGS[what]["method"] and HANGS[what].get("target", layer.digest[7:]) in r.target
     faults.wait_for(lambda log: any(map(hung, log)), say="the upload")
-    began = time.monotonic()
+    began = pace.begin()
     weir.process.send(signal.SIGTERM)
-    assert weir.process.wait(15) == 0
+    assert weir.process.wait(PATIENCE) == 0
     # The grace is 2 s; S3 may take 10 s.
-    assert time.monotonic() - began < 9
+    assert pace.in_time(began, 9)
     assert not s3.holds(layer)
     faults.heal()
     weir.start()

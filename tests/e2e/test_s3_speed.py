@@ -1,20 +1,20 @@
 """What a read of S3 costs on top of what S3 takes itself."""
 
 import os
+import resource
 import time
 
 import pytest
 from support import tiers, wire
 from support.images import MB
-from support.proc import cpu_seconds
+from support.proc import cpu_seconds, run
 from support.relay import Relay
 from support.s3 import driver, presigned
 
 ALL = bool(os.environ.get("WEIR_TEST_ALL"))
 SIZE = (1000 if ALL else 250) * MB
-RATE = 200 * MB
+RATE = 200 * MB          # or a quarter of what this machine can
 RUNS = 3
-CPU_SECONDS_PER_GIB = 1.8
 
 
 @pytest.fixture
@@ -47,10 +47,22 @@ def large(new_front, new_weir, s3, registry, maker):
 
 
 @pytest.fixture
-def held(s3, tmp_path):
-    relay = Relay(tmp_path / "relay", s3.port, RATE)
+def held(large, s3, tmp_path):
+    """S3 behind a relay that holds it to a rate which is easy for this machine."""
+    began = time.monotonic()
+    assert wire.drain(s3, presigned(s3, large.blob)) == SIZE
+    relay = Relay(tmp_path / "relay", s3.port, int(min(RATE, SIZE / (time.monotonic() - began) / 4)))
     yield relay
     relay.stop()
+
+
+def cost_of_tools(s3, blob, folder):
+    """Processor time of what anybody would do it with: curl, which brings the object into a file, and openssl, which hashes that."""
+    spent = lambda: sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
+    before = spent()
+    run(["curl", "-sSf", "-o", folder / "object", f"{s3.url}{presigned(s3, blob)}"], seconds=100)
+    assert blob.digest[7:] in run(["openssl", "dgst", "-sha256", folder / "object"], seconds=100).stdout
+    return spent() - before
 
 
 @pytest.mark.deadline(300)
@@ -63,12 +75,14 @@ def test_a_large_s3_hit_is_as_fast_as_s3_itself(large, held):
         through.append(large(held)[0])
     # The least of each: what else runs on the machine only ever adds to it.
     least, most = min(direct), min(through)
-    assert 0.9 * RATE <= SIZE / least <= 1.03 * RATE, f"S3 itself: {SIZE / least / MB:.0f} MB/s"
     assert most <= 1.05 * least, f"{through} s through weir, {direct} s directly"
 
 
 @pytest.mark.deadline(300)
-def test_a_large_s3_hit_costs_little_processor_time(large, s3):
-    # The least: what else runs on the machine only ever adds to it.
-    cost = min(large(s3)[1] for _ in range(RUNS)) * 2**30 / SIZE
-    assert cost <= CPU_SECONDS_PER_GIB, f"{cost:.2f} s per GiB"
+def test_a_large_s3_hit_costs_little_more_than_its_bytes_and_its_digest(large, s3, tmp_path):
+    weir, tools = [], []
+    for _ in range(RUNS):
+        tools.append(cost_of_tools(s3, large.blob, tmp_path))
+        weir.append(large(s3)[1])
+    # The least: what else runs on the machine only ever adds to it. weir sends them to the client too.
+    assert min(weir) <= 1.5 * min(tools), f"{weir} s in weir, {tools} s in curl and openssl"

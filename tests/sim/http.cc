@@ -4,11 +4,29 @@
 
 #include "async/signal.h"
 #include "base/failure.h"
+#include "base/text.h"
 
 namespace weir::sim {
 
 using client::BodyAction;
 using client::End;
+
+std::optional<AskedRange> range_of(const client::Call& call) {
+    for (const auto& [name, value] : call.fields) {
+        if (!iequals(name, "Range") || !value.starts_with("bytes=")) continue;
+        const std::string_view text = std::string_view(value).substr(6);
+        const auto dash = text.find('-');
+        AskedRange range;
+        if (dash == 0) {
+            range.suffix = parse_u64(text.substr(1)).value_or(0);
+            return range;
+        }
+        range.first = parse_u64(text.substr(0, dash)).value_or(0);
+        range.last = parse_u64(text.substr(dash + 1));
+        return range;
+    }
+    return std::nullopt;
+}
 
 class HttpClient::Exchange : public std::enable_shared_from_this<Exchange> {
 public:
@@ -70,6 +88,7 @@ private:
 
     void head() {
         head_seen_ = true;
+        head_at_ = http_.loop_.now();
         end_.head.status = reply_.status;
         end_.head.fields = reply_.fields;
         end_.head.content_length = reply_.content_length;
@@ -91,7 +110,7 @@ private:
 
     // What the other side sends at most; a client reads no further than Content-Length.
     uint64_t body_end() const {
-        uint64_t end = reply_.length;
+        uint64_t end = reply_.endless ? UINT64_MAX : reply_.length;
         if (reply_.content_length) end = std::min(end, *reply_.content_length);
         return end;
     }
@@ -102,6 +121,12 @@ private:
         if (reply_.cut_at && sent_ >= *reply_.cut_at) return finish(End::cut);
         if (reply_.stall_at && sent_ >= *reply_.stall_at)
             return after(call_.timeouts.stall, [this] { finish(End::stalled); });
+        // Slower than is borne, from the first byte on.
+        if (reply_.bytes_per_second < call_.timeouts.stall_bytes_per_second) {
+            const TimePoint end = head_at_ + call_.timeouts.stall;
+            if (http_.loop_.now() + time_for(next_bytes()) >= end)
+                return after(end - http_.loop_.now(), [this] { finish(End::stalled); });
+        }
         after(time_for(next_bytes()), [this] { piece(); });
     }
 
@@ -124,12 +149,16 @@ private:
         uint64_t end = body_end();
         if (reply_.cut_at) end = std::min(end, *reply_.cut_at);
         if (reply_.stall_at) end = std::min(end, *reply_.stall_at);
-        return std::min(reply_.piece_bytes, end - sent_);
+        const uint64_t at = place();
+        return std::min({reply_.piece_bytes, end - sent_, reply_.length - at});
     }
+
+    // Of the next byte in what is sent.
+    uint64_t place() const { return reply_.endless ? sent_ % reply_.length : sent_; }
 
     void piece() {
         const uint64_t bytes = next_bytes();
-        std::string data = reply_.source->substr(reply_.first + sent_, bytes);
+        std::string data = reply_.source->substr(reply_.first + place(), bytes);
         if (reply_.flip_at && *reply_.flip_at >= sent_ && *reply_.flip_at < sent_ + bytes)
             data[*reply_.flip_at - sent_] = static_cast<char>(data[*reply_.flip_at - sent_] ^ 0x20);
         if (end_.body_bytes + bytes > call_.max_body_bytes) return finish(End::too_large);
@@ -166,6 +195,7 @@ private:
     Serving reply_;
     const uint64_t number_;
     const TimePoint started_;
+    TimePoint head_at_{};
     client::ReplyEnd end_;
     Reply<client::ReplyEnd> result_;
     Loop::TimerId timer_;

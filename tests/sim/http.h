@@ -30,12 +30,21 @@ struct Serving {
     Duration latency = std::chrono::milliseconds(5);
     uint64_t bytes_per_second = 4 << 20;
     uint64_t piece_bytes = 4096;
+    bool endless = false;  // after `length` bytes it begins again, for ever
     // Offsets in the body that is sent.
     std::optional<uint64_t> cut_at, stall_at, flip_at;
     // What the request does at the server, once all of its own body has come there: gives how it
     // goes on.
     std::function<Serving(std::string body)> work;
 };
+
+// The Range of a request, if it has one.
+struct AskedRange {
+    uint64_t first = 0;
+    std::optional<uint64_t> last;
+    uint64_t suffix = 0;  // > 0: the last so many bytes
+};
+std::optional<AskedRange> range_of(const client::Call&);
 
 class Server {
 public:

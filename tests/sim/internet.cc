@@ -82,7 +82,7 @@ void Internet::parse(Ask& ask, const client::Call& call) const {
     std::string path = url->target.substr(0, question);
     if (question != std::string::npos) ask.query = url->target.substr(question + 1);
     std::string name = url->host;
-    if (name == "auth.sim") {
+    if (name == "auth.sim" || path == "/token") {
         ask.what = What::token;
         return;
     }
@@ -114,7 +114,9 @@ Serving Internet::serve(const client::Call& call) {
     ask.id = asks_.size();
     ask.at = loop_.now();
     parse(ask, call);
-    Serving serving = answer(ask, call);
+    std::optional<Serving> theirs;
+    if (other) theirs = other(ask, call);
+    Serving serving = theirs ? std::move(*theirs) : answer(ask, call);
     serving.id = ask.id;
     ask.status = serving.way == Serving::Way::answer ? serving.status : 0;
     asks_.push_back(ask);
@@ -160,19 +162,20 @@ Serving Internet::status(int status, const std::string& code) const {
                      fmt::format(R"({{"errors":[{{"code":"{}","message":"said so"}}]}})", code));
 }
 
-Serving Internet::token(Ask& ask, const client::Call&) {
+Serving Internet::token(Ask& ask, const client::Call& call) {
     const auto scope = oci::query_parameter(ask.query, "scope").value_or("");
     const std::string value = fmt::format("token-{}", ++tokens_given_);
-    tokens_[value] = Token{scope, loop_.now() + kTokenLife};
+    tokens_[value] = Token{scope, loop_.now() + kTokenLife, !call.authorization.empty()};
     return with_body(200, "application/json",
                      fmt::format(R"({{"token":"{}","expires_in":{}}})", value, kTokenLife.count()));
 }
 
-bool Internet::let_in(const Ask& ask, const client::Call& call) const {
+bool Internet::let_in(const Ask& ask, const Mirror& site, const client::Call& call) const {
     const std::string& given = call.authorization.reveal();
     if (!given.starts_with("Bearer ")) return false;
     const auto token = tokens_.find(given.substr(7));
     return token != tokens_.end() && token->second.ends > loop_.now() &&
+           (token->second.login || !site.closed) &&
            token->second.scope == fmt::format("repository:{}:pull", ask.repository);
 }
 
@@ -188,13 +191,12 @@ Serving Internet::answer(Ask& ask, const client::Call& call) {
         serving = token(ask, call);
     } else if (ask.host == "cdn.sim" && !call.authorization.empty()) {
         if (on_wrong) on_wrong("a token reached the CDN");
-    } else if (ask.host != "cdn.sim" && site.asks_for_token && !let_in(ask, call)) {
+    } else if (ask.host != "cdn.sim" && site.asks_for_token && !let_in(ask, site, call)) {
         serving = status(401, "UNAUTHORIZED");
         serving.fields.list.emplace_back(
-            "WWW-Authenticate",
-            fmt::format(R"(Bearer realm="https://auth.sim/token",service="sim",)"
-                        R"(scope="repository:{}:pull")",
-                        ask.repository));
+            "WWW-Authenticate", fmt::format(R"(Bearer realm="https://{}/token",service="sim",)"
+                                            R"(scope="repository:{}:pull")",
+                                            site.closed ? ask.host : "auth.sim", ask.repository));
     } else {
         const Repository* repo = nullptr;
         if (ask.registry < content_.registries.size())
@@ -235,6 +237,7 @@ void Internet::delivered(uint64_t id, uint64_t first, uint64_t bytes) {
     ask.bytes += bytes;
     if (ask.what != What::blob || ask.status >= 300) return;
     const auto digest = oci::Digest::parse(ask.reference);
+    if (!digest) return;
     Given& given = given_[*digest];
     // Registries share nothing: each may be asked for what another is giving.
     meta::Extents& by = given.by[ask.registry];

@@ -72,6 +72,7 @@ struct Mirror {
     bool asks_for_token = false;
     bool redirects = false;  // blobs come from the CDN
     bool has_referrers = true;
+    bool closed = false;  // nobody gets in without a login
     std::set<oci::Digest> lacks;
 };
 
@@ -95,6 +96,8 @@ public:
     Mirror& mirror(size_t registry, size_t mirror);
     Mirror& token_server() { return token_server_; }
 
+    // Asked first: the answer of a registry that has its own.
+    std::function<std::optional<Serving>(Ask&, const client::Call&)> other;
     // Asked for each answer that would be good; none by default. `length` is that of the body.
     std::function<Fault(const Ask&, uint64_t length)> fault;
     std::function<void(const Ask&)> on_ask, on_end;
@@ -116,6 +119,7 @@ private:
     struct Token {
         std::string scope;
         TimePoint ends{};
+        bool login = false;
     };
     Serving answer(Ask&, const client::Call&);
     Serving token(Ask&, const client::Call&);
@@ -126,7 +130,7 @@ private:
     Serving blob_bytes(Ask&, const Text&, const oci::Digest&);
     Serving tags(Ask&, const Repository&);
     Serving referrers(Ask&);
-    bool let_in(const Ask&, const client::Call&) const;
+    bool let_in(const Ask&, const Mirror&, const client::Call&) const;
     void parse(Ask&, const client::Call&) const;
     void spoil(Serving&, Ask&, const Text& whole, const oci::Digest&);
 

@@ -23,29 +23,6 @@ Serving failing() {
     return serving;
 }
 
-struct Range {
-    uint64_t first = 0;
-    std::optional<uint64_t> last;
-    uint64_t suffix = 0;
-};
-
-std::optional<Range> range_of(const client::Call& call) {
-    for (const auto& [name, value] : call.fields) {
-        if (!iequals(name, "Range") || !value.starts_with("bytes=")) continue;
-        const std::string_view text = std::string_view(value).substr(6);
-        const auto dash = text.find('-');
-        Range range;
-        if (dash == 0) {
-            range.suffix = parse_u64(text.substr(1)).value_or(0);
-            return range;
-        }
-        range.first = parse_u64(text.substr(0, dash)).value_or(0);
-        range.last = parse_u64(text.substr(dash + 1));
-        return range;
-    }
-    return std::nullopt;
-}
-
 }  // namespace
 
 Serving Internet::manifest(Ask& ask, const Repository& repo) {

@@ -67,8 +67,13 @@ void Machine::boot() {
         of.name = fmt::format("r{}", registry);
         for (size_t m = 0; m < options_.mirrors[registry]; ++m)
             of.mirrors.push_back({.url = internet_.url(registry, m), .tls = {}});
+        upstream::Credentials login;
+        if (options_.logins.contains(registry))
+            login = [](std::string_view, std::string_view) {
+                return upstream::Credential{"robot", Secret("password"), {}};
+            };
         upstreams_.push_back(
-            std::make_shared<upstream::Upstream>(of, http_, clock, random_, nullptr));
+            std::make_shared<upstream::Upstream>(of, http_, clock, random_, std::move(login)));
     }
     const auto freshness = std::make_shared<const cache::Freshness>(options_.freshness);
     for (const Route& route : options_.routes) {

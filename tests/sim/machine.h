@@ -4,6 +4,7 @@
 #pragma once
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,7 @@ struct MachineOptions {
     upstream::Options upstream;  // name and mirrors are filled in
     store::Space::Limits limits{.max_bytes = UINT64_MAX, .min_free_bytes = 0};
     std::vector<size_t> mirrors{1};  // of each registry
+    std::set<size_t> logins;         // registries that weir has a login for
     std::vector<Route> routes;
     uint64_t seed = 0;
     // The disk is kept in bounds and garbage is collected.

@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "sim/neighbours.h"
 #include "sim/world.h"
 
 namespace {
@@ -23,7 +24,11 @@ struct Arguments {
     uint64_t from = 1;
     uint64_t seeds = 100;
     bool verbose = false;
+    bool neighbours = false;  // only they
 };
+
+// Of each so many seeds one has neighbours too; 0: none has.
+constexpr uint64_t kNeighbours = 0;
 
 uint64_t g_seed = 0;
 
@@ -48,6 +53,10 @@ std::optional<Arguments> parse(int argc, char** argv) {
         const std::string_view name = argv[i];
         if (name == "-v") {
             arguments.verbose = true;
+            continue;
+        }
+        if (name == "--neighbours") {
+            arguments.neighbours = true;
             continue;
         }
         const auto value = i + 1 < argc ? parse_u64(argv[++i]) : std::nullopt;
@@ -76,23 +85,44 @@ std::vector<std::string> run(uint64_t seed, bool verbose, uint64_t& trace) {
     return broken;
 }
 
-bool run_seed(uint64_t seed, const Arguments& arguments) {
-    g_seed = seed;
-    alarm(kSeedSeconds);
+std::vector<std::string> run_neighbours(uint64_t seed, bool verbose, uint64_t& trace) {
+    sim::Neighbours neighbours(seed, verbose);
+    auto broken = neighbours.run();
+    trace = neighbours.trace();
+    return broken;
+}
+
+using Run = std::vector<std::string> (*)(uint64_t seed, bool verbose, uint64_t& trace);
+
+// One kind of world; `name` is told with what broke, `option` is how to have it again.
+bool run_world(Run run, uint64_t seed, bool verbose, const std::string& name, const char* option) {
     uint64_t trace = 0;
-    auto broken = run(seed, arguments.verbose, trace);
+    auto broken = run(seed, verbose, trace);
     // Now and then twice: the same seed is the same run.
-    if (broken.empty() && !arguments.verbose && seed % 50 == 0) {
+    if (broken.empty() && !verbose && seed % 50 == 0) {
         uint64_t again = 0;
         broken = run(seed, false, again);
         if (broken.empty() && again != trace) broken.push_back("a second run went another way");
     }
     if (broken.empty()) return true;
-    fmt::print("seed {} ({}):\n", seed, sim::World(seed, false).troubles().text());
+    fmt::print("seed {} ({}):\n", seed, name);
     for (const auto& what : broken) fmt::print("  {}\n", what);
-    fmt::print("  replay with: sim --seed {} -v\n", seed);
+    fmt::print("  replay with: sim {}--seed {} -v\n", option, seed);
     fflush(stdout);
     return false;
+}
+
+bool run_seed(uint64_t seed, const Arguments& arguments) {
+    g_seed = seed;
+    alarm(kSeedSeconds);
+    bool kept = true;
+    if (!arguments.neighbours)
+        kept =
+            run_world(run, seed, arguments.verbose, sim::World(seed, false).troubles().text(), "");
+    if (arguments.neighbours || (kNeighbours != 0 && seed % kNeighbours == 0))
+        kept = run_world(run_neighbours, seed, arguments.verbose, "neighbours", "--neighbours ") &&
+               kept;
+    return kept;
 }
 
 }  // namespace
@@ -100,7 +130,7 @@ bool run_seed(uint64_t seed, const Arguments& arguments) {
 int main(int argc, char** argv) {
     const auto arguments = parse(argc, argv);
     if (!arguments) {
-        fmt::print(stderr, "usage: sim [--seeds N] [--from S] | --seed S [-v]\n");
+        fmt::print(stderr, "usage: sim [--neighbours] [--seeds N] [--from S] | --seed S [-v]\n");
         return 2;
     }
     log::set_level(log::Level::error);

@@ -194,6 +194,14 @@ public:
     bool lost_on_disk(const oci::Digest& d, uint64_t generation) override {
         return write().lost_on_disk(d, generation);
     }
+    void bound_metadata(uint64_t bytes) noexcept override { real_.bound_metadata(bytes); }
+    uint64_t metadata_bytes() override { return read().metadata_bytes(); }
+    uint64_t metadata_bytes_of(std::string_view upstream) override {
+        return read().metadata_bytes_of(upstream);
+    }
+    size_t sweep_lists(WallTime fetched_before, size_t limit) override {
+        return write().sweep_lists(fetched_before, limit);
+    }
     std::vector<std::string> linked_from(const oci::Digest& d, size_t limit) override {
         return read().linked_from(d, limit);
     }

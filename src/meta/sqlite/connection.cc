@@ -1,6 +1,9 @@
 #include "meta/sqlite/connection.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <limits>
@@ -8,12 +11,15 @@
 
 #include "base/failure.h"
 #include "base/file.h"
+#include "base/log.h"
+#include "base/named_file.h"
 #include "base/text.h"
 
 namespace weir::meta {
 namespace {
 
 constexpr int kSwitchPauseMs = 5;
+constexpr mode_t kMode = 0600, kOthers = 0077;
 
 // What an operator can do about it.
 std::string hint(int code, const std::string& path) {
@@ -45,9 +51,29 @@ bool disk_full(int code, int system_error) {
     return storage && (system_error == ENOSPC || system_error == EDQUOT);
 }
 
+// The database holds private manifests: it is its owner's, and so is what SQLite makes beside it,
+// which takes over its mode. Files of an older weir are closed to the others too. Never opened
+// here: closing it would give back the locks that this process holds on it (fcntl(2)).
+void keep_to_owner(const std::string& path) {
+    for (const char* part : {"", "-wal", "-shm", "-journal"})
+        require_file("metadata", path + part, Links::refused);
+    const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, kMode);
+    if (fd >= 0) close(fd);
+    for (const char* part : {"", "-wal", "-shm", "-removals"}) {
+        const std::string file = path + part;
+        struct stat status{};
+        if (lstat(file.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
+        if ((status.st_mode & kOthers) == 0) continue;
+        if (chmod(file.c_str(), kMode) != 0)
+            log::warn("meta", "{} can be read by others, and that can't be changed: {}", file,
+                      std::generic_category().message(errno));
+    }
+}
+
 }  // namespace
 
 Connection::Connection(std::string path, Role role) : path_(std::move(path)) {
+    if (role == Role::writer && path_ != ":memory:") keep_to_owner(path_);
     const int flags =
         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
     const int code = sqlite3_open_v2(path_.c_str(), &db_, flags, nullptr);

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -29,7 +30,7 @@ class Turn {
 public:
     explicit Turn(const std::string& path) {
         if (path.empty()) return;
-        file_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+        file_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
         while (file_ >= 0 && flock(file_, LOCK_EX) != 0 && errno == EINTR) {
         }
     }
@@ -70,7 +71,7 @@ Database::Database(SqliteOptions options)
     disk_bytes_known_ = disk_bytes();
     // A log that grew once is cut back; our own checkpoints take the place of SQLite's, which run
     // inside a commit.
-    writer_->execute("PRAGMA journal_size_limit = 16777216");
+    writer_->execute("PRAGMA journal_size_limit = 4194304");
     sqlite3_wal_hook(
         writer_->handle(),
         [](void* pages, sqlite3*, const char*, int count) {
@@ -99,6 +100,22 @@ std::unique_ptr<Connection> Database::copy() {
     // From now on it needs no name: no log and no journal are made beside it.
     copy->execute("PRAGMA journal_mode = MEMORY");
     return copy;
+}
+
+uint64_t Database::bytes() {
+    if (in_memory_) return 0;
+    uint64_t bytes = read([](Connection& c) {
+        const auto number = [&](const char* sql) {
+            Query q(c, sql);
+            return q.next() ? q.number(0) : 0;
+        };
+        return (number("PRAGMA page_count") - number("PRAGMA freelist_count")) *
+               number("PRAGMA page_size");
+    });
+    struct stat log{};
+    if (stat((options_.path + "-wal").c_str(), &log) == 0)
+        bytes += static_cast<uint64_t>(log.st_size);
+    return bytes - std::min(bytes, kEmptyBytes);
 }
 
 int64_t Database::disk_bytes() {

@@ -22,8 +22,8 @@ public:
     // writers ...
     static constexpr int kCheckpointPages = 1000;
     // ... and from which on writers wait for it, because overlapping transactions kept it from
-    // starting over: 64 MiB.
-    static constexpr int kLogLimitPages = 16384;
+    // starting over: 32 MiB.
+    static constexpr int kLogLimitPages = 8192;
 
     explicit Database(SqliteOptions);
     // On a copy() alone.
@@ -41,6 +41,10 @@ public:
         Lease reader(*this);
         return f(*reader.connection);
     }
+
+    // Of the disk: pages in use and the log, but kEmptyBytes.
+    static constexpr uint64_t kEmptyBytes = 8ull << 20;
+    uint64_t bytes();
 
     // What other processes did since the last call, or since it was opened.
     struct Others {

@@ -1,7 +1,7 @@
 #include "meta/sqlite/removals.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -17,6 +17,8 @@ namespace {
 // both have to be noticed.
 constexpr uint64_t kMaxStep = 1ull << 32;
 
+constexpr mode_t kMode = 0600;
+
 // The file's bytes are there before they are mapped: beyond its end there is nothing to read.
 bool filled(int file) {
     const uint64_t zero = 0;
@@ -25,24 +27,11 @@ bool filled(int file) {
     return size >= 0 && pwrite(file, &zero, sizeof zero, 0) == sizeof zero;
 }
 
-// An access to mapped memory has no error but SIGBUS, which comes where the page has to be brought
-// in from a disk that fails, or made writable on a file system that has turned read-only. So the
-// page is mapped for reading only and locked in memory: then no access ever asks the disk.
-// Somebody who cuts the file short under a running weir is the only one left who can end it.
-const void* map_locked(int file, size_t bytes) {
-    void* mapped = mmap(nullptr, bytes, PROT_READ, MAP_SHARED, file, 0);
-    if (mapped == MAP_FAILED) return nullptr;
-    // Not mlock(): under a sanitizer that does nothing and says that all went well.
-    if (mlock2(mapped, bytes, 0) == 0) return mapped;
-    munmap(mapped, bytes);
-    return nullptr;
-}
-
 }  // namespace
 
 Removals::Removals(const std::string& path) {
     if (path.empty()) return;
-    file_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    file_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, kMode);
     if (file_ < 0 || !filled(file_)) {
         log::warn("meta", "{}: {}; what another process removes is noticed later", path,
                   std::generic_category().message(errno));
@@ -51,11 +40,11 @@ Removals::Removals(const std::string& path) {
         return;
     }
     // Where no memory may be locked, each look is a system call (0.14 us), which can fail in peace.
-    mapped_ = static_cast<const Number*>(map_locked(file_, sizeof(Number)));
+    page_.emplace(file_, sizeof(Number));
 }
 
 Removals::~Removals() {
-    if (mapped_) munmap(const_cast<Number*>(mapped_), sizeof(Number));
+    page_.reset();
     if (file_ >= 0) close(file_);
 }
 

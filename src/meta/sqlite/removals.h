@@ -2,12 +2,15 @@
 //
 // It lies in a small file beside the database, which each maps to read it: a request asks for it
 // several times. The disk under it may fail at any time, and neither number() nor raise() may end
-// the process for that (see removals.cc). Where the file can't be had, the number is of this
+// the process for that (see shared_page.h). Where the file can't be had, the number is of this
 // process alone; Database::seen_others() still tells what others did, only later.
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <string>
+
+#include "meta/sqlite/shared_page.h"
 
 namespace weir::meta {
 
@@ -29,13 +32,16 @@ private:
     static_assert(Number::is_always_lock_free && sizeof(Number) == sizeof(uint64_t));
 
     uint64_t shared() const noexcept {
-        return mapped_ ? mapped_->load(std::memory_order_acquire) : read();
+        if (!page_ || page_->data() == nullptr) return read();
+        const uint64_t now =
+            static_cast<const Number*>(page_->data())->load(std::memory_order_acquire);
+        return page_->lost() ? read() : now;
     }
     uint64_t read() const noexcept;
 
     Number own_{0};  // raised by this process
     int file_ = -1;
-    const Number* mapped_ = nullptr;
+    std::optional<SharedPage> page_;
     mutable Number read_last_{0};
 };
 

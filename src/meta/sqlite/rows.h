@@ -39,6 +39,15 @@ uint64_t repository_id(Connection&, std::string_view name);
 void insert_link(Connection&, uint64_t repository, const oci::Digest&);
 void insert_reference(Connection&, uint64_t manifest, const oci::Digest&);
 
+// What a row of a manifest or list takes beside its bytes, as the triggers count it.
+inline constexpr uint64_t kWeighedRowBytes = 512;
+// The bound of one repository's manifests, of Upkeep::bound_metadata().
+uint64_t repository_manifest_bound(uint64_t metadata_bytes);
+// The oldest lists of the repository, of the upstream and of all go until they are within bounds.
+void trim_lists(Connection&, std::string_view repository, std::string_view upstream,
+                uint64_t metadata_bytes);
+uint64_t repository_list_bound(uint64_t metadata_bytes);
+
 // A job row, unless there is one.
 void queue_blob_upload(Connection&, const oci::Digest&, uint64_t size, WallTime due);
 void queue_manifest_upload(Connection&, const oci::Digest&, uint64_t size, WallTime due);

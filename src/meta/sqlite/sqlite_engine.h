@@ -2,7 +2,7 @@
 // transaction.
 //
 // Metadata is in sqlite_metadata.cc; Upkeep in sqlite_uploads.cc, sqlite_tiers.cc (eviction),
-// sqlite_erasures.cc, sqlite_collection.cc (pins too) and sqlite_usage.cc.
+// sqlite_erasures.cc, sqlite_collection.cc (pins too), sqlite_bounds.cc and sqlite_usage.cc.
 #pragma once
 #include <atomic>
 #include <mutex>
@@ -100,6 +100,12 @@ public:
     void release_doomed(std::span<const oci::Digest>) override;
     std::unique_ptr<Engine> rehearsal() override;
 
+    // Its own weight.
+    void bound_metadata(uint64_t bytes) noexcept override { metadata_bytes_ = bytes; }
+    uint64_t metadata_bytes() override { return database_.bytes(); }
+    uint64_t metadata_bytes_of(std::string_view upstream) override;
+    size_t sweep_lists(WallTime fetched_before, size_t limit) override;
+
     // For the verbs.
     TierUsage tier_usage() override;
     std::vector<UpstreamUsage> usage_by_upstream() override;
@@ -121,6 +127,9 @@ private:
     std::vector<oci::Digest> unpinned_by(Connection&, std::string_view repository,
                                          std::string_view tag,
                                          const std::optional<oci::Digest>& before);
+    // Of a manifest that has just been put: others make room for it, a few at a time.
+    void trim_manifests(Connection&, const ManifestRow&, std::string_view repository);
+    bool pinned_manifest(Connection&, const oci::Digest&);
     bool begin_walk();
     bool delete_tag(std::string_view repository, std::string_view tag,
                     const std::optional<oci::Digest>& expected);
@@ -130,6 +139,7 @@ private:
     Database database_;
     Pins pins_;
     Removals removals_;
+    std::atomic<uint64_t> metadata_bytes_{kBytes};
     std::atomic<bool> uploads_{false};
     std::atomic<bool> leases_ended_{false};
 

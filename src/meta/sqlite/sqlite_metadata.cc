@@ -100,12 +100,12 @@ std::optional<oci::Digest> subject_of(const ManifestRow& row) {
 
 // Unless it is known.
 void insert_manifest(Connection& c, const ManifestRow& row,
-                     const std::optional<oci::Digest>& subject) {
+                     const std::optional<oci::Digest>& subject, std::string_view repository) {
     Query(c,
           "INSERT OR IGNORE INTO manifests (digest, media_type, bytes, created, accessed, "
-          "upstream, subject) VALUES (?, ?, ?, ?, ?, ?, ?)",
+          "upstream, subject, repository) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
           row.digest, std::string_view(row.media_type), Bytes{row.bytes}, row.created, row.accessed,
-          std::string_view(row.upstream), subject)
+          std::string_view(row.upstream), subject, repository)
         .run();
 }
 
@@ -179,10 +179,15 @@ std::optional<ManifestRow> SqliteEngine::find_manifest(const oci::Digest& digest
 
 void SqliteEngine::put_manifest(const ManifestRow& row, std::string_view repository,
                                 std::span<const oci::Digest> references, std::string_view tag) {
+    if (row.bytes.size() + kWeighedRowBytes > repository_manifest_bound(metadata_bytes_))
+        throw Failure(Kind::no_space,
+                      "a manifest of more than a repository's share "
+                      "(weir.cache.metadataBytes)");
     const auto subject = subject_of(row);
     std::vector<oci::Digest> unpinned;
     database_.write([&](Connection& c) {
-        insert_manifest(c, row, subject);
+        insert_manifest(c, row, subject, repository);
+        trim_manifests(c, row, repository);
         uint64_t manifest = 0;
         bool in_s3 = false;
         {
@@ -336,15 +341,19 @@ std::optional<ListRow> SqliteEngine::find_list(std::string_view repository, std:
 void SqliteEngine::put_list(std::string_view repository, std::string_view kind,
                             std::string_view query, const ListRow& row) {
     database_.write([&](Connection& c) {
+        // Not an upsert: the row may be another upstream's word now.
+        Query(c, "DELETE FROM lists WHERE repository = ? AND kind = ? AND query = ?", repository,
+              kind, query)
+            .run();
+        if (row.body.size() + kWeighedRowBytes > repository_list_bound(metadata_bytes_)) return;
         Query(c,
               "INSERT INTO lists (repository, kind, query, body, content_type, next_query, "
-              "filters_applied, fetched) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
-              "ON CONFLICT DO UPDATE SET body = excluded.body, "
-              "content_type = excluded.content_type, next_query = excluded.next_query, "
-              "filters_applied = excluded.filters_applied, fetched = excluded.fetched",
+              "filters_applied, fetched, upstream) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
               repository, kind, query, Bytes{row.body}, std::string_view(row.content_type),
-              std::string_view(row.next_query), row.filters_applied, row.fetched)
+              std::string_view(row.next_query), row.filters_applied, row.fetched,
+              std::string_view(row.upstream))
             .run();
+        trim_lists(c, repository, row.upstream, metadata_bytes_);
         Query(c,
               "DELETE FROM lists WHERE id IN (SELECT id FROM lists WHERE repository = ? "
               "ORDER BY fetched DESC, id DESC LIMIT -1 OFFSET ?)",
@@ -427,16 +436,20 @@ void SqliteEngine::touch(std::span<const Touch> touches) {
     if (touches.empty()) return;
     database_.write([&](Connection& c) {
         const double l = inflation(c);
+        // What was accessed in the future was so when the calendar was wrong: it counts no more.
+        const WallTime now = std::max(wall(), touches.back().accessed);
         // A later access that was flushed first stays.
         for (const auto& touch : touches) {
             Query(c,
                   "UPDATE blobs SET accessed = ?2, uses = uses + 1, "
                   "priority = ?3 + (uses + 1) * (?4 / max(size, 1) + ?5) "
-                  "WHERE digest = ?1 AND accessed < ?2",
-                  touch.digest, touch.accessed, l, kRequestSeconds, kSecondsPerByte)
+                  "WHERE digest = ?1 AND (accessed < ?2 OR accessed > ?6)",
+                  touch.digest, touch.accessed, l, kRequestSeconds, kSecondsPerByte, now)
                 .run();
-            Query(c, "UPDATE manifests SET accessed = ?2 WHERE digest = ?1 AND accessed < ?2",
-                  touch.digest, touch.accessed)
+            Query(c,
+                  "UPDATE manifests SET accessed = ?2 WHERE digest = ?1 "
+                  "AND (accessed < ?2 OR accessed > ?3)",
+                  touch.digest, touch.accessed, now)
                 .run();
         }
     });

@@ -24,6 +24,23 @@ def sha256_file(path):
     return "sha256:" + digest.hexdigest()
 
 
+ROOTED = """\
+mount --rbind / {root} ||
+    {{ echo "/ is no mount point (a chroot) and cannot be made one: clients that unpack layers cannot run here" >&2; exit 1; }}
+exec chroot {root} sh -c 'cd "$0" && exec "$@"' "$PWD" "$@"
+"""
+
+
+def rooted(folder):
+    """What comes before a client that remounts / when it unpacks: nothing, where / is a mount point. In a chroot it is not."""
+    with open("/proc/self/mountinfo") as mounts:
+        if any(line.split()[4] == "/" for line in mounts):
+            return ()
+    root = folder / "rooted"
+    root.mkdir(exist_ok=True)
+    return ("unshare", "--mount", "--propagation", "unchanged", "sh", "-c", ROOTED.format(root=root), "sh")
+
+
 class Client:
     def __init__(self):
         # Short, because a unix socket's path may have 107 bytes.
@@ -73,8 +90,9 @@ class Podman(Client):
     all_platforms = False
 
     def podman(self, *args, env=None):
-        return run(["podman", "--root", self.folder / "root", "--runroot", self.folder / "run", "--storage-driver", "vfs",
-                    "--cgroup-manager", "cgroupfs", *args], env={**self.env, **(env or {})}, seconds=90)
+        return run([*rooted(self.folder), "podman", "--root", self.folder / "root", "--runroot", self.folder / "run",
+                    "--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", *args],
+                   env={**self.env, **(env or {})}, seconds=90)
 
     def pull(self, weir, repository, tag, image):
         conf = self.folder / "registries.conf"
@@ -105,11 +123,12 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 
 
 class Containerd(Client):
-    """ctr with hosts.toml: it sends ?ns=docker.io."""
+    """ctr with hosts.toml: it sends ?ns=docker.io. mirror_path: of the mirror's address; with override in the place of /v2, else before it."""
     all_platforms = False
 
-    def __init__(self):
+    def __init__(self, mirror_path="", override=False):
         super().__init__()
+        self.mirror_path, self.override = mirror_path, override
         config = self.folder / "config.toml"
         config.write_text(CONTAINERD.format(folder=self.folder))
         self.socket = self.folder / "s"
@@ -123,8 +142,9 @@ class Containerd(Client):
     def pull(self, weir, repository, tag, image, server="http://127.0.0.1:1"):
         hosts = self.folder / "hosts" / "docker.io"
         hosts.mkdir(parents=True, exist_ok=True)
-        (hosts / "hosts.toml").write_text(f'server = "{server}"\n[host."http://{weir.address}"]\n'
-                                          f'  capabilities = ["pull", "resolve"]\n')
+        (hosts / "hosts.toml").write_text(f'server = "{server}"\n[host."http://{weir.address}{self.mirror_path}"]\n'
+                                          f'  capabilities = ["pull", "resolve"]\n'
+                                          f'  override_path = {"true" if self.override else "false"}\n')
         name = f"docker.io/{repository}:{tag}"
         self.ctr("images", "pull", "--hosts-dir", hosts.parent, "--snapshotter", "native", name)
         listed = self.ctr("images", "ls", f"name=={name}").stdout
@@ -152,7 +172,7 @@ class Docker(Client):
         self.process = Process(
             ["dockerd", "--config-file", self.folder / "daemon.json", "--data-root", self.folder / "data", "--exec-root",
              self.folder / "exec", "-p", self.folder / "pid", "-H", f"unix://{self.socket}", "--containerd",
-             self.containerd.socket], self.folder / "log", env=self.env)
+             self.containerd.socket], self.folder / "log", env=self.env, prefix=rooted(self.folder))
         try:
             self.process.wait_until(lambda: "API listen on" in self.process.log(), 60, "dockerd")
         except AssertionError:

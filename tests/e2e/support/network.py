@@ -14,6 +14,7 @@ from .proc import run
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 UPSTREAM = "192.0.2.10"       # TEST-NET-1: an ordinary address as far as anybody can tell
 OTHER = "192.0.2.20"
+INSIDE = "10.20.30.40"        # of a private network
 CONGESTION = pathlib.Path("/proc/sys/net/ipv4/tcp_congestion_control")     # of the reader's namespace
 
 
@@ -39,7 +40,7 @@ def own_network():
     with open("/proc/thread-self/ns/net") as before:
         try:
             enter_own_network()
-            for address in (UPSTREAM, OTHER):
+            for address in (UPSTREAM, OTHER, INSIDE):
                 run(["ip", "address", "add", f"{address}/32", "dev", "lo"])
             yield
         finally:

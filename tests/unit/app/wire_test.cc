@@ -18,6 +18,17 @@ TEST(Wire, an_idle_timeout_of_zero_or_less_is_none_as_in_zot) {
     EXPECT_EQ(http_limits(config).read_timeout, 2ms);
 }
 
+TEST(Wire, logs_are_json_unless_people_look_or_text_was_asked_for) {
+    config::Config config;
+    config.log.format = "text";
+    EXPECT_EQ(access_format(config), log::Format::text);
+    config.log.format = "json";
+    EXPECT_EQ(access_format(config), log::Format::json);
+    config.log.format = "auto";
+    config.log.output = "/var/log/weir";
+    EXPECT_EQ(access_format(config), log::Format::json);
+}
+
 TEST(Wire, space_follows_the_disk_where_it_is_given_as_a_share) {
     config::Config config;
     EXPECT_EQ(space_limits(config, {1000, 500}).max_bytes, UINT64_MAX);

@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include "base/calendar.h"
 #include "base/random.h"
+#include "support/jumping_clock.h"
 
 namespace weir {
 namespace {
@@ -27,6 +29,20 @@ TEST(SystemClock, never_goes_back_and_knows_the_date) {
     EXPECT_LE(first, system_clock().now());
     EXPECT_LT(first, kNever);
     EXPECT_GT(system_clock().wall().time_since_epoch(), std::chrono::years(50));
+}
+
+TEST(SteadyCalendar, goes_on_with_monotonic_time_whatever_is_done_to_the_systems) {
+    JumpingClock clock;
+    const SteadyCalendar calendar(clock);
+    const WallTime began = calendar.wall();
+    EXPECT_EQ(began, clock.wall());
+    for (const Duration jump : {Duration(24h * 365), Duration(-24h * 730), Duration(1s)}) {
+        clock.jump(jump);
+        EXPECT_EQ(calendar.wall(), began);
+        EXPECT_EQ(calendar.now(), clock.now());
+    }
+    clock.advance(1h);
+    EXPECT_EQ(calendar.wall() - began, 1h);
 }
 
 TEST(SeededRandom, repeats_with_its_seed) {

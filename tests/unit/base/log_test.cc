@@ -3,8 +3,10 @@
 #include "base/log.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 
@@ -123,6 +125,33 @@ TEST_F(LogFile, after_a_rotation_lines_go_to_the_new_file) {
     EXPECT_NE(content(path + ".1").find("before"), std::string::npos);
     EXPECT_NE(content(path).find("after"), std::string::npos);
     EXPECT_EQ(content(path).find("before"), std::string::npos);
+}
+
+// A SIGHUP ended the process.
+TEST_F(LogFile, that_can_not_be_opened_again_stays_the_one_that_it_was) {
+    log::open(log::Level::info, log::Format::json, path);
+    std::rename(path.c_str(), (path + ".1").c_str());
+    std::filesystem::create_directory(path);
+    log::reopen();
+    log::info("app", "after");
+    log::flush();
+    EXPECT_NE(content(path + ".1").find("after"), std::string::npos);
+    std::filesystem::remove(path);
+}
+
+TEST_F(LogFile, that_is_a_pipe_which_nobody_reads_is_refused) {
+    const std::string pipe = path + ".pipe";
+    ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+    EXPECT_THROW(log::open(log::Level::info, log::Format::json, pipe), Failure);
+    std::filesystem::remove(pipe);
+    log::open(log::Level::info, log::Format::json, path);
+}
+
+TEST_F(LogFile, holds_no_login) {
+    log::open(log::Level::info, log::Format::json, path);
+    log::info("app", "asks {}", "https://robot:geheim@reg.lab/v2/");
+    log::flush();
+    EXPECT_NE(content(path).find("https://***@reg.lab/v2/"), std::string::npos);
 }
 
 TEST_F(LogFile, the_level_can_change) {

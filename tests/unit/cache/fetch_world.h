@@ -184,7 +184,7 @@ struct FetchWorld {
                        [this] { return files.space("/w"); },
                        clock};
     Scope scope{"fetch world"};
-    Semaphore permits{8, 8};
+    FairSemaphore permits{8, 8};
     Lru<std::string, TimePoint> bad_origins{64};
     FetchContext context{
         options, *metadata,

@@ -14,6 +14,7 @@
 #include "sim/content.h"
 #include "sim/internet.h"
 #include "sim/machine.h"
+#include "support/jumping_clock.h"
 
 namespace weir::cache {
 
@@ -100,7 +101,7 @@ protected:
         return row ? row->extents.total() : 0;
     }
 
-    ManualClock clock;
+    JumpingClock clock;
     LoopGroup loops{1, clock};
     SeededRandom random{1};
     sim::Content content;

@@ -60,7 +60,7 @@ TEST(Lru, what_does_not_count_is_dropped_when_it_is_asked_for) {
 class BelievedTest : public testing::Test {
 protected:
     std::unique_ptr<meta::Engine> db = meta::open_sqlite({":memory:"});
-    Believed<std::string, int> believed{160, *db};
+    Believed<std::string, int> believed{160, *db, Believed<std::string, int>::Weigh::entries};
     void remove_something() {
         const auto digest = *oci::Digest::parse("sha256:" + std::string(64, 'a'));
         db->put_tag("a", "t", {digest, {}, ""});
@@ -81,7 +81,7 @@ TEST_F(BelievedTest, what_was_read_before_a_removal_is_not_put_after_it) {
     const uint64_t as_of = db->removals();
     remove_something();
     believed.put("a", 1, as_of);
-    believed.put_if("b", 1, as_of, [](int) { return true; });
+    believed.put_if("b", 1, as_of, 0, [](int) { return true; });
     EXPECT_FALSE(believed.get("a"));
     EXPECT_FALSE(believed.get("b"));
 }
@@ -89,14 +89,15 @@ TEST_F(BelievedTest, what_was_read_before_a_removal_is_not_put_after_it) {
 TEST_F(BelievedTest, a_value_that_counts_no_more_stands_in_nobodys_way) {
     believed.put("a", 1, db->removals());
     remove_something();
-    believed.put_if("a", 2, db->removals(), [](int) { return false; });
+    believed.put_if("a", 2, db->removals(), 0, [](int) { return false; });
     EXPECT_EQ(believed.get("a"), 2);
-    believed.put_if("a", 3, db->removals(), [](int) { return false; });
+    believed.put_if("a", 3, db->removals(), 0, [](int) { return false; });
     EXPECT_EQ(believed.get("a"), 2);
 }
 
 TEST_F(BelievedTest, what_counts_no_more_can_be_let_go_of_without_being_asked_for) {
-    Believed<std::string, std::shared_ptr<int>> kept{16'000, *db};
+    using Kept = Believed<std::string, std::shared_ptr<int>>;
+    Kept kept{16'000, *db, Kept::Weigh::entries};
     const auto old = std::make_shared<int>(1), fresh = std::make_shared<int>(2);
     for (int i = 0; i < 1'000; ++i) kept.put("old" + std::to_string(i), old, db->removals());
     remove_something();
@@ -108,9 +109,30 @@ TEST_F(BelievedTest, what_counts_no_more_can_be_let_go_of_without_being_asked_fo
     EXPECT_EQ(kept.weight(), 1'000u);
 }
 
+TEST_F(BelievedTest, is_weighed_with_keys_overhead_and_what_values_point_to) {
+    Believed<std::string, int> weighed{1 << 20, *db};
+    for (int i = 0; i < 1'000; ++i)
+        weighed.put(std::to_string(i) + std::string(10'000, 'k'), i, db->removals());
+    EXPECT_LE(weighed.weight(), (1u << 20) + 16);
+    EXPECT_GT(weighed.weight(), 1u << 19);
+    Believed<std::string, int> holding{1 << 20, *db};
+    for (int i = 0; i < 1'000; ++i) holding.put(std::to_string(i), i, db->removals(), 10'000);
+    EXPECT_LE(holding.weight(), (1u << 20) + 16);
+    EXPECT_EQ(holding.get("999"), 999);
+    EXPECT_FALSE(holding.get("0"));
+}
+
+TEST(Negatives, are_weighed_with_their_keys) {
+    ManualClock clock;
+    Negatives negatives(1 << 20, clock);
+    for (int i = 0; i < 1'000; ++i)
+        negatives.remember(std::to_string(i) + std::string(10'000, 'k'), 5s);
+    EXPECT_LE(negatives.weight(), (1u << 20) + 16);
+}
+
 TEST(Negatives, are_believed_for_their_time) {
     ManualClock clock;
-    Negatives negatives(100, clock);
+    Negatives negatives(16'000, clock);
     negatives.remember("a", 5s);
     negatives.remember("b", 0s);
     EXPECT_TRUE(negatives.holds("a"));

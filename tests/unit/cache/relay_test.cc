@@ -120,7 +120,35 @@ TEST_F(RelayTest, a_slow_reader_holds_no_more_than_the_buffer) {
     EXPECT_LE(relayed.bytes, reading->bytes.size() + options.cache.relay_buffer_bytes);
     finish(*reading);
     EXPECT_TRUE(whole(digest, *reading)) << "our own slowness is no stall";
-    EXPECT_EQ(asks(What::blob).size(), 2u);
+    uint64_t bytes = 0;
+    for (const auto& ask : asks(What::blob)) bytes += ask.bytes;
+    EXPECT_LE(bytes, 600 * kKib + 2 * options.cache.relay_buffer_bytes) << "each byte once";
+}
+
+TEST_F(RelayTest, a_sleeping_reader_has_no_transfer_and_holds_no_place) {
+    no_room();
+    boot();
+    const auto digest = blob(600 * kKib);
+    const auto reading = start(digest, {}, {.bytes = 4 * kKib, .pause = 1h});
+    wait(5s);
+    EXPECT_TRUE(asks(What::blob).back().over);
+    EXPECT_EQ(run([&] { return machine->cache().snapshot(); }).relays, 0u);
+    reading->leave = true;
+    wait(1h);
+}
+
+TEST_F(RelayTest, readers_of_one_blob_share_a_transfer) {
+    no_room();
+    boot();
+    const auto digest = blob(600 * kKib);
+    std::vector<std::shared_ptr<Reading>> readings;
+    for (int i = 0; i < 16; ++i)
+        readings.push_back(start(digest, {}, {.bytes = 16 * kKib, .pause = Duration(i * 10'000)}));
+    for (const auto& reading : readings) {
+        finish(*reading);
+        EXPECT_TRUE(whole(digest, *reading)) << reading->why;
+    }
+    EXPECT_EQ(asks(What::blob).size(), 2u) << "the fetch that found no room, and one relay";
 }
 
 TEST_F(RelayTest, a_reader_that_leaves_ends_its_relay) {

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "client/curl_client.h"
+#include "support/fixed_names.h"
 #include "support/real_loop.h"
 #include "support/temporary_directory.h"
 #include "support/wire_server.h"
@@ -116,16 +117,18 @@ TEST_F(CurlTls, a_client_certificate_is_shown_when_configured) {
 
 class CurlGuard : public ::testing::Test {
 protected:
-    static CurlOptions options(int port) {
+    static CurlOptions options() {
         CurlOptions made;
-        made.known_hosts = {"rebound.example:" + std::to_string(port) + ":127.0.0.1",
-                            "meta.example:80:169.254.169.254",
-                            "mapped.example:80:[::ffff:169.254.1.1]"};
+        made.names = test::fixed_names({{"rebound.example", {"127.0.0.1"}},
+                                        {"inner.example", {"10.1.2.3"}},
+                                        {"inner6.example", {"fd00::1"}},
+                                        {"meta.example", {"169.254.169.254"}},
+                                        {"mapped.example", {"::ffff:169.254.1.1"}}});
         return made;
     }
     RealLoop real;
     WireServer server{greeting()};
-    CurlClient client{options(server.port())};
+    CurlClient client{options()};
     std::string rebound = "http://rebound.example:" + std::to_string(server.port()) + "/";
 };
 
@@ -167,6 +170,15 @@ TEST_F(CurlGuard, link_local_and_metadata_are_refused_even_when_the_guard_is_off
         call.guard.enabled = false;
         call.guard.allow_loopback = true;
         EXPECT_EQ(send(real, client, call).end, End::forbidden) << url;
+    }
+}
+
+TEST_F(CurlGuard, a_name_that_leads_into_a_private_network_is_refused_after_it_was_resolved) {
+    for (const char* url : {"http://inner.example/", "http://inner6.example/", "http://10.1.2.3/",
+                            "http://[fd00::1]/", "http://192.168.1.1:8080/"}) {
+        const auto reply = send(real, client, call_to(url));
+        EXPECT_EQ(reply.end, End::forbidden) << url;
+        EXPECT_NE(reply.detail.find("private"), std::string::npos) << reply.detail;
     }
 }
 
@@ -223,8 +235,8 @@ TEST(CurlProxy, the_environment_is_read_once_and_none_means_none) {
     CurlOptions options;
     WireServer direct(WireServer::answers([](const std::string&) { return http_answer(201, ""); }));
     const auto port = std::to_string(direct.port());
-    options.known_hosts = {"direct.example:" + port + ":127.0.0.1",
-                           "other.example:" + port + ":127.0.0.1"};
+    options.names =
+        test::fixed_names({{"direct.example", {"127.0.0.1"}}, {"other.example", {"127.0.0.1"}}});
     CurlClient client{options};
     unsetenv("HTTP_PROXY");
     unsetenv("NO_PROXY");

@@ -168,11 +168,92 @@ TEST_F(Follow, a_target_that_is_no_web_address_is_forbidden) {
     }
 }
 
-TEST_F(Follow, a_post_is_not_followed) {
+TEST_F(Follow, a_post_is_followed_within_its_origin_alone_and_as_it_is) {
     call.method = "POST";
+    call.body = "a=b";
     http.handle([](const Call&) { return redirect("https://cdn.example/"); });
     EXPECT_EQ(run().reply.head.status, 307);
     EXPECT_EQ(http.calls().size(), 1u);
+    for (const int status : {301, 302, 303}) {
+        const size_t before = http.calls().size();
+        http.handle([status](const Call&) { return redirect("/there", status); });
+        EXPECT_EQ(run().reply.head.status, status);
+        EXPECT_EQ(http.calls().size(), before + 1);
+    }
+    http.handle([](const Call& c) {
+        return c.url.ends_with("/there") ? body("done") : redirect("/there", 308);
+    });
+    EXPECT_EQ(run().reply.head.status, 200);
+    EXPECT_EQ(http.calls().back().method, "POST");
+    EXPECT_EQ(http.calls().back().body, "a=b");
+    EXPECT_EQ(http.calls().back().authorization.reveal(), "Bearer s3cret");
+}
+
+TEST_F(Follow, within_the_origin_a_redirect_elsewhere_is_the_answer) {
+    FollowRules rules;
+    rules.within_origin = true;
+    for (const char* to : {"https://cdn.example/", "https://registry.example:8443/",
+                           "http://registry.example/", "file:///x"}) {
+        http.handle([&](const Call&) { return redirect(to); });
+        const size_t before = http.calls().size();
+        EXPECT_EQ(run(rules).reply.head.status, 307) << to;
+        EXPECT_EQ(http.calls().size(), before + 1);
+    }
+}
+
+TEST_F(Follow, a_public_host_leads_to_no_private_address_and_a_private_one_may) {
+    call.guard.enabled = false;
+    http.handle([](const Call& c) {
+        return c.url.find("10.9.9.9") == std::string::npos ? redirect("https://10.9.9.9/x")
+                                                           : body("inner");
+    });
+    EXPECT_EQ(run().reply.end, End::forbidden);
+    call.url = "https://192.168.7.7/v2/";
+    EXPECT_EQ(run().reply.end, End::complete);
+    EXPECT_TRUE(http.calls().back().guard.enabled);
+    call.url = "https://registry.example/v2/";
+    FollowRules rules;
+    rules.trusted_hosts = {"10.9.9.9"};
+    EXPECT_EQ(run(rules).reply.end, End::complete);
+}
+
+// Changes what is sent and asks again, as upstream/visit.h does.
+class Recorder : public Companion {
+public:
+    Task<bool> before(const Url& at, Call& call) override {
+        asked.push_back(at.authority());
+        call.authorization = Secret("for " + at.host);
+        co_return at.host != "never.example";
+    }
+    Task<bool> after(const Url&, const ReplyEnd& reply, bool is_redirect) override {
+        statuses.push_back(reply.head.status);
+        co_return !is_redirect && reply.head.status == 401;
+    }
+    std::vector<std::string> asked;
+    std::vector<int> statuses;
+};
+
+TEST_F(Follow, a_companion_is_asked_at_each_host_and_may_have_it_asked_again) {
+    int refusals = 0;
+    http.handle([&](const Call& c) {
+        if (c.url.find("cdn") == std::string::npos) return redirect("https://cdn.example/x");
+        FakeAnswer said = body("bytes");
+        if (++refusals == 1) said.status = 401;
+        return said;
+    });
+    Recorder recorder;
+    Followed out;
+    Scope scope("test");
+    scope.spawn(loop, [&]() -> Task<> { out = co_await follow(http, call, sink, {}, &recorder); });
+    loop.run_ready();
+    EXPECT_EQ(out.reply.head.status, 200);
+    EXPECT_EQ(recorder.statuses, (std::vector<int>{307, 401, 200}));
+    EXPECT_EQ(http.calls().back().authorization.reveal(), "for cdn.example");
+    http.handle([](const Call&) { return redirect("https://never.example/x"); });
+    scope.spawn(loop, [&]() -> Task<> { out = co_await follow(http, call, sink, {}, &recorder); });
+    loop.run_ready();
+    EXPECT_TRUE(out.kept_back);
+    EXPECT_EQ(http.calls_to("never.example").size(), 0u);
 }
 
 TEST_F(Follow, the_last_host_is_told_without_its_secrets) {

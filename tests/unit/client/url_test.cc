@@ -88,9 +88,18 @@ AddressKind kind_of(const char* address) {
 }
 
 TEST(Guard, knows_what_each_address_is) {
-    for (const char* ip : {"8.8.8.8", "10.1.2.3", "192.168.0.1", "172.16.0.1", "2001:db8::1",
-                           "fc00::1", "169.253.0.1", "::ffff:10.0.0.1"})
+    for (const char* ip :
+         {"8.8.8.8", "9.255.255.255", "11.0.0.0", "172.15.255.255", "172.32.0.0", "192.167.255.255",
+          "192.169.0.0", "100.63.255.255", "100.128.0.0", "198.17.255.255", "198.20.0.0",
+          "203.0.113.1", "2001:db8::1", "fbff::1", "169.253.0.1", "::ffff:8.8.8.8"})
         EXPECT_EQ(kind_of(ip), AddressKind::ordinary) << ip;
+    for (const char* ip :
+         {"10.0.0.0",        "10.255.255.255",  "172.16.0.0",        "172.31.255.255",
+          "192.168.0.0",     "192.168.255.255", "100.64.0.0",        "100.127.255.255",
+          "192.0.0.8",       "198.18.0.0",      "198.19.255.255",    "240.0.0.1",
+          "::ffff:10.0.0.1", "::10.0.0.1",      "64:ff9b::10.0.0.1", "2002:a00:1::1",
+          "64:ff9b:1::1",    "fc00::1",         "fdff::1",           "fec0::1"})
+        EXPECT_EQ(kind_of(ip), AddressKind::private_network) << ip;
     for (const char* ip : {"127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1",
                            "64:ff9b::127.0.0.1", "2002:7f00:1::1"})
         EXPECT_EQ(kind_of(ip), AddressKind::loopback) << ip;
@@ -117,6 +126,13 @@ TEST(Guard, a_host_is_judged_in_any_spelling_of_an_address) {
 
 TEST(Guard, loopback_needs_leave_and_link_local_is_never_allowed) {
     const Guard on{true, false}, local{true, true}, off{false, false};
+    Guard inside;
+    inside.allow_private = true;
+    EXPECT_FALSE(allowed(on, AddressKind::private_network));
+    EXPECT_FALSE(allowed(local, AddressKind::private_network));
+    EXPECT_TRUE(allowed(off, AddressKind::private_network));
+    EXPECT_TRUE(allowed(inside, AddressKind::private_network));
+    EXPECT_FALSE(allowed(inside, AddressKind::loopback));
     EXPECT_FALSE(allowed(on, AddressKind::loopback));
     EXPECT_TRUE(allowed(local, AddressKind::loopback));
     EXPECT_TRUE(allowed(off, AddressKind::loopback));

@@ -363,7 +363,7 @@ TEST(OwnKeys, are_read) {
         "freshness": {"ttl": "1m", "negativeTtl": "1s", "signatureNegativeTtl": "500ms", "listTtl": "2m", "immutable": ["v[0-9.]+"],
                       "rules": [{"repositories": "ghcr.io/**", "tags": "nightly", "ttl": "10s"}]},
         "fetch": {"maxConcurrent": 8, "queue": 9, "chunkSize": "1MiB", "rangeAhead": "8MiB", "recordInterval": "16MiB", "rest": "whole"},
-        "memory": {"manifestBytes": "1MiB", "openFiles": 7}, "cache": {"maxBytes": "80%", "minFree": "1GiB"},
+        "memory": {"bytes": "64MiB", "manifestBytes": "1MiB", "openFiles": 7}, "cache": {"maxBytes": "80%", "minFree": "1GiB"},
         "relay": {"bufferBytes": "128KiB", "maxConcurrent": 2}, "threads": {"loops": 2, "pool": 3, "transfers": 4},
         "limits": {"connections": 5, "headerBytes": "16KiB", "headerFields": 32, "urlBytes": "4KiB", "manifestBytes": "8MiB", "requestBodyBytes": 1},
         "timeouts": {"header": "1s", "handshake": "2s", "idle": "3s"}, "log": {"format": "text", "access": "/var/log/a.log"},
@@ -375,7 +375,7 @@ TEST(OwnKeys, are_read) {
     EXPECT_EQ(config.freshness.signature_negative_ttl, 500ms);
     EXPECT_EQ(config.freshness.rules[0], (FreshnessRule{"ghcr.io/**", "nightly", 10s}));
     EXPECT_EQ(config.fetch, (Fetch{8, 9, kMiB, 8 * kMiB, 16 * kMiB, true}));
-    EXPECT_EQ(config.memory, (Memory{kMiB, 7}));
+    EXPECT_EQ(config.memory, (Memory{64 * kMiB, kMiB, 7}));
     EXPECT_EQ(config.cache.max_bytes.percent, 80);
     EXPECT_EQ(config.cache.min_free.bytes, kGiB);
     EXPECT_EQ(config.relay, (Relay{128 * kKiB, 2}));

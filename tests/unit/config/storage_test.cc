@@ -247,10 +247,10 @@ TEST(Reload, the_object_store_needs_a_restart_and_bounds_do_not) {
     after.cache.max_bytes.bytes = 1;
     after.storage.gc.interval = 2h;
     after.storage.retention.dry_run = true;
-    EXPECT_TRUE(needs_restart(before, after).empty());
+    EXPECT_TRUE(keep_until_restart(before, after).kept.empty());
     after.storage.s3->bucket = "b";
     after.s3.uploads = 1;
-    EXPECT_EQ(needs_restart(before, after),
+    EXPECT_EQ(keep_until_restart(before, after).kept,
               (std::vector<std::string>{"storage.storageDriver", "weir.s3"}));
 }
 

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/failure.h"
+
 namespace weir::http {
 namespace {
 
@@ -83,11 +85,45 @@ TEST(Range, a_malformed_header_is_ignored) {
         EXPECT_EQ(selected(header, 100), "whole") << header;
 }
 
-TEST(Range, more_ranges_than_the_limit_are_ignored) {
+TEST(Range, more_ranges_than_the_limit_are_refused) {
     std::string header = "bytes=0-0";
     for (size_t i = 1; i < kMaxRanges; ++i) header += fmt::format(",{}-{}", 2 * i, 2 * i);
-    EXPECT_NE(selected(header, 1000), "whole");
-    EXPECT_EQ(selected(header + ",999-999", 1000), "whole");
+    EXPECT_EQ(resolve(parse_range(header).value(), 10'000).size(), kMaxRanges);
+    try {
+        parse_range(header + ",9999-9999");
+        ADD_FAILURE() << "not refused";
+    } catch (const Failure& failure) {
+        EXPECT_EQ(failure.kind(), Kind::request_invalid);
+    }
+}
+
+TEST(Range, overlapping_ones_become_one_in_the_place_of_the_first) {
+    EXPECT_EQ(selected("bytes=0-9,5-19", 100), "0-19");
+    EXPECT_EQ(selected("bytes=50-59,0-9,5-19", 100), "50-59 0-19");
+    EXPECT_EQ(selected("bytes=5-19,50-59,0-9", 100), "0-19 50-59");
+    EXPECT_EQ(selected("bytes=20-29,0-9,9-20", 100), "0-29");
+    EXPECT_EQ(selected("bytes=0-9,0-9", 100), "0-9");
+    EXPECT_EQ(selected("bytes=0-30,10-12,20-22", 100), "0-30");
+    EXPECT_EQ(selected("bytes=10-19,-5,0-3", 100), "10-19 95-99 0-3");
+}
+
+TEST(Range, that_touch_stay_the_parts_that_were_asked_for) {
+    EXPECT_EQ(selected("bytes=0-9,10-19,20-29", 100), "0-9 10-19 20-29");
+}
+
+// 1024 times the whole, and 1024 times nearly nothing: never more bytes than the blob has.
+TEST(Range, can_not_be_used_to_amplify) {
+    std::string wholes = "bytes=0-", overlaps = "bytes=0-1";
+    for (size_t i = 1; i < kMaxRanges; ++i) {
+        wholes += ",0-";
+        overlaps += fmt::format(",{}-{}", i, i + 1);
+    }
+    for (const auto& header : {wholes, overlaps}) {
+        uint64_t sum = 0;
+        for (const auto& range : resolve(parse_range(header).value(), 5000)) sum += range.length;
+        EXPECT_LE(sum, 5000u);
+    }
+    EXPECT_EQ(resolve(parse_range(overlaps).value(), 5000).size(), 1u);
 }
 
 TEST(Range, content_range_names_both_ends_and_the_whole) {

@@ -15,6 +15,7 @@ TEST(Session, answers_one_request_after_another_on_a_connection) {
         EXPECT_EQ(reply.body, fmt::format("/{}", i));
         EXPECT_TRUE(reply.head.starts_with("HTTP/1.1 200 OK\r\nDate: ")) << reply.head;
         EXPECT_TRUE(reply.field("Date").ends_with(" GMT"));
+        EXPECT_EQ(reply.field("X-Content-Type-Options"), "nosniff");
         EXPECT_EQ(reply.field("Connection"), "");
     }
     EXPECT_EQ(server.listener->connections(), 1u);

@@ -172,7 +172,8 @@ TEST(Tls, reloaded_files_are_for_new_connections) {
     const Identity renewed("second.test");
     TlsClient before(world.server.port());
     EXPECT_EQ(before.peer_name(), "first.test");
-    world.server.listener->reload_tls(files_of(renewed));
+    auto& listener = *world.server.listener;
+    listener.set_tls(listener.prepare_tls(files_of(renewed)));
     EXPECT_EQ(before.get("/").status, 200);
     TlsClient after(world.server.port());
     EXPECT_EQ(after.peer_name(), "second.test");
@@ -187,7 +188,7 @@ TEST(Tls, bad_files_are_refused_and_the_old_ones_stay) {
                               TlsFiles{other.certificate(), other.certificate(), ""},
                               TlsFiles{other.certificate(), other.key(), other.key()}}) {
         try {
-            world.server.listener->reload_tls(files);
+            world.server.listener->prepare_tls(files);
             ADD_FAILURE() << "accepted " << files.certificate << " " << files.key;
         } catch (const Failure& failure) {
             EXPECT_EQ(failure.kind(), Kind::config_invalid);

@@ -4,6 +4,7 @@
 
 #include <linux/capability.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@
 #include <sstream>
 #include <thread>
 
+#include "base/failure.h"
 #include "meta/sqlite/connection.h"
 #include "meta/sqlite/sqlite_metadata.h"
 #include "support/temporary_directory.h"
@@ -112,6 +114,62 @@ TEST_F(Others, no_access_to_the_number_can_bring_a_signal_from_a_failing_disk) {
     for (std::string line; std::getline(lines, line);) {
         if (!line.starts_with("VmFlags:")) continue;
         EXPECT_NE(line.find(" lo "), std::string::npos) << "locked: " << line;
+    }
+}
+
+// Row 23: the process ended by SIGBUS.
+TEST_F(Others, a_number_whose_file_is_cut_short_is_noticed_all_the_same) {
+    const uint64_t before = server->removals();
+    std::filesystem::resize_file(path + "-removals", 0);
+    EXPECT_GE(server->removals() + verb->removals(), 0u);
+    server->put_tag("a", "t", {digest_of(1), at(1), ""});
+    EXPECT_TRUE(verb->remove_tag("a", "t"));
+    EXPECT_NE(server->removals(), before);
+    const uint64_t between = server->removals();
+    server->put_tag("a", "t", {digest_of(1), at(1), ""});
+    EXPECT_TRUE(verb->remove_tag("a", "t"));
+    EXPECT_NE(server->removals(), between);
+}
+
+mode_t mode_of(const std::string& path) {
+    struct stat status{};
+    EXPECT_EQ(stat(path.c_str(), &status), 0) << path;
+    return status.st_mode & 0777;
+}
+
+TEST_F(Others, may_not_read_the_database_nor_what_lies_beside_it) {
+    server->put_tag("a", "t", {digest_of(1), at(1), ""});
+    for (const char* part : {"", "-wal", "-shm", "-removals"})
+        EXPECT_EQ(mode_of(path + part), 0600u) << part;
+}
+
+TEST(OthersAlone, what_an_older_weir_left_open_to_all_is_closed) {
+    TemporaryDirectory directory;
+    const std::string path = directory / "meta.db";
+    open_sqlite({path})->put_tag("a", "t", {digest_of(1), at(1), ""});
+    for (const char* part : {"", "-removals"}) chmod((path + part).c_str(), 0644);
+    const auto again = open_sqlite({path});
+    for (const char* part : {"", "-wal", "-shm", "-removals"})
+        EXPECT_EQ(mode_of(path + part), 0600u) << part;
+}
+
+TEST(OthersAlone, a_database_that_is_no_file_is_refused_in_a_sentence) {
+    TemporaryDirectory directory;
+    const std::string path = directory / "meta.db";
+    ASSERT_EQ(mkfifo((directory / "fifo").c_str(), 0600), 0);
+    std::filesystem::create_symlink(directory / "fifo", directory / "link");
+    std::filesystem::create_directory(directory / "directory");
+    for (const char* part : {"", "-wal", "-shm"}) {
+        for (const char* thing : {"fifo", "link", "directory"}) {
+            std::filesystem::rename(directory / thing, path + part);
+            try {
+                open_sqlite({path});
+                ADD_FAILURE() << thing << " in place of " << part;
+            } catch (const Failure& failure) {
+                EXPECT_NE(std::string(failure.what()).find("not a file"), std::string::npos);
+            }
+            std::filesystem::rename(path + part, directory / thing);
+        }
     }
 }
 

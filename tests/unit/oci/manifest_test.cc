@@ -1,5 +1,6 @@
 // The promises of oci/manifest.h: what a manifest refers to, read from any form that clients pull.
 #include "oci/manifest.h"
+#include "oci/media_type.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -255,10 +256,33 @@ TEST(MediaType, parameters_are_cut_off) {
     EXPECT_EQ(media_type_without_parameters(";"), "");
 }
 
-TEST(Accept, asks_for_every_type_weir_takes) {
+TEST(Accept, asks_for_every_type_weir_takes_and_last_for_anything) {
+    const std::string accept = accept_manifests("");
     for (std::string_view type :
-         {kOciManifest, kOciIndex, kDockerManifest, kDockerList, kOciArtifact})
-        EXPECT_TRUE(kAcceptAllManifests.contains(type)) << type;
+         {kOciManifest, kOciIndex, kDockerManifest, kDockerList, kOciArtifact, kOrasArtifact})
+        EXPECT_TRUE(accept.contains(type)) << type;
+    EXPECT_TRUE(accept.ends_with("+json, */*;q=0.1")) << accept;
+}
+
+TEST(Accept, a_clients_own_types_are_those_that_weir_does_not_know) {
+    EXPECT_EQ(more_manifest_types(""), "");
+    EXPECT_EQ(more_manifest_types("*/*, application/*;q=0.2"), "");
+    EXPECT_EQ(
+        more_manifest_types(std::string(kOciManifest) + ";q=0.5, " + std::string(kOrasArtifact)),
+        "");
+    EXPECT_EQ(more_manifest_types("a/b ; q=1 , a/b,c/d+json"), "a/b, c/d+json");
+    EXPECT_EQ(more_manifest_types("application/vnd.docker.distribution.manifest.v1+prettyjws"), "");
+    EXPECT_EQ(more_manifest_types("a/b\r\nX: y, a b/c, /x, x/, a/b/c, \"q/r\""), "");
+    EXPECT_EQ(accept_manifests("a/b, c/d").substr(accept_manifests("").find(", */*")),
+              ", a/b, c/d, */*;q=0.1");
+}
+
+TEST(Accept, a_clients_types_are_bounded) {
+    std::string many;
+    for (int i = 0; i < 1000; ++i) many += "a/b" + std::to_string(i) + ",";
+    const auto types = more_manifest_types(many);
+    EXPECT_EQ(std::count(types.begin(), types.end(), ','), static_cast<long>(kMaxClientTypes) - 1);
+    EXPECT_EQ(more_manifest_types("a/" + std::string(kMaxMediaTypeBytes, 'b')), "");
 }
 
 }  // namespace

@@ -64,6 +64,24 @@ TEST(AccessLine, holds_no_credential_and_no_query_but_ns) {
         EXPECT_THAT(Sample().line(format), Not(HasSubstr("geheim")));
 }
 
+TEST(AccessLine, holds_no_login_that_stands_where_a_host_is_wanted) {
+    const std::string fill(kMaxAccessTextBytes - 10, 'x');
+    for (const std::string& host :
+         {std::string("robot:geheim@docker.io"), std::string("geheim@docker.io"),
+          "robot:geheim" + fill + "@docker.io"}) {
+        Sample sample;
+        const std::string query = "ns=" + host, encoded = "ns=robot%3Ageheim%40docker.io";
+        sample.request.host = host;
+        sample.response.notes.detail = "no upstream for \"robot:geheim@docker.io\"";
+        for (const auto& each : {query, encoded}) {
+            sample.request.query = each;
+            EXPECT_THAT(sample.line(log::Format::json), Not(HasSubstr("geheim"))) << host;
+            EXPECT_THAT(sample.line(log::Format::text), Not(HasSubstr("geheim"))) << host;
+        }
+        EXPECT_THAT(sample.line(log::Format::json), HasSubstr("@docker.io")) << host;
+    }
+}
+
 TEST(AccessLine, tells_why_an_answer_was_cut) {
     Sample sample;
     sample.outcome.aborted = true;

@@ -266,11 +266,18 @@ TEST(Link, leads_to_us_and_keeps_the_namespace) {
               "</v2/a/tags/list?n=2;rel=xA:b>; rel=\"next\"");
 }
 
+TEST(Query, that_holds_a_secret_does_not_go_upstream) {
+    EXPECT_EQ(query_for_upstream("n=5&access_token=s3cret&last=a"), "n=5&last=a");
+    EXPECT_EQ(query_for_upstream("access%5Ftoken=s3cret"), "");
+    EXPECT_EQ(query_for_upstream("Private-Token=s3cret&next_page=abc"), "next_page=abc");
+}
+
 TEST(Query, loses_ns_and_nothing_else) {
-    EXPECT_EQ(without_ns("ns=docker.io"), "");
-    EXPECT_EQ(without_ns("n=5&ns=docker.io&last=a%20b"), "n=5&last=a%20b");
-    EXPECT_EQ(without_ns("nsx=1&ns"), "nsx=1");
-    EXPECT_EQ(without_ns(""), "");
+    EXPECT_EQ(query_for_upstream("ns=docker.io"), "");
+    EXPECT_EQ(query_for_upstream("n=5&ns=docker.io&last=a%20b"), "n=5&last=a%20b");
+    EXPECT_EQ(query_for_upstream("nsx=1&ns"), "nsx=1");
+    EXPECT_EQ(query_for_upstream("n%73=x&n=1"), "n=1");
+    EXPECT_EQ(query_for_upstream(""), "");
 }
 
 }  // namespace

@@ -47,11 +47,29 @@ TEST(Errors, a_bug_shows_the_client_nothing_but_the_request) {
     EXPECT_THAT(body(other), HasSubstr("request id 43"));
 }
 
+TEST(Errors, show_no_login_of_a_proxy_or_an_upstream) {
+    const auto response = answer(
+        Failure(Kind::upstream_unreachable, "proxy http://robot:geheim@proxy.lab:3128: refused"));
+    EXPECT_THAT(body(response), Not(HasSubstr("geheim")));
+    EXPECT_THAT(body(response), HasSubstr("proxy.lab:3128"));
+}
+
 TEST(Errors, an_upstream_that_refuses_lets_the_client_fall_back) {
     const auto response = answer(Failure(Kind::upstream_refused, "ghcr.io refuses acme/tool"));
     EXPECT_EQ(response.status, 404);
     EXPECT_THAT(body(response), HasSubstr("NAME_UNKNOWN"));
     EXPECT_THAT(body(response), HasSubstr("ghcr.io"));
+}
+
+TEST(Errors, what_an_upstream_rejects_is_a_4xx_that_no_client_takes_for_absent_or_repeats) {
+    const auto denied = answer(Failure(Kind::upstream_denied, "harbor answers 412, POLICY: no"));
+    EXPECT_EQ(denied.status, 403);
+    EXPECT_THAT(body(denied), HasSubstr("DENIED"));
+    EXPECT_THAT(body(denied), HasSubstr("POLICY: no"));
+    const auto rejected = answer(Failure(Kind::upstream_rejected, "r.example answers 400"));
+    EXPECT_EQ(rejected.status, 400);
+    EXPECT_THAT(body(rejected), HasSubstr("UNSUPPORTED"));
+    EXPECT_THAT(rejected.fields, Not(HasSubstr("Allow:")));
 }
 
 TEST(Errors, too_many_says_when_to_come_back) {

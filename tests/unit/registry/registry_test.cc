@@ -1,5 +1,6 @@
 #include "registry/registry.h"
 
+#include "oci/link.h"
 #include "world.h"
 
 namespace weir::registry {
@@ -133,17 +134,53 @@ TEST_F(RegistryTest, a_head_of_a_blob_downloads_nothing) {
 }
 
 TEST_F(RegistryTest, a_list_of_tags_has_the_clients_name_and_our_link) {
-    put("library/debian/tags/list?n=1", R"({"name":"library/debian","tags":["11"]})",
-        {{"Link", "</v2/library/debian/tags/list?n=1&last=11>; rel=\"next\""}});
+    put("library/debian/tags/list", R"({"name":"library/debian","tags":["11","12"]})");
     const auto seen = get("/v2/debian/tags/list?n=1&ns=docker.io");
     EXPECT_EQ(seen.status, 200);
     EXPECT_EQ(seen.body, R"({"name":"debian","tags":["11"]})");
     EXPECT_EQ(seen.field("Link"), "</v2/debian/tags/list?n=1&last=11&ns=docker.io>; rel=\"next\"");
+    const auto next = get("/v2/debian/tags/list?n=1&last=11&ns=docker.io");
+    EXPECT_EQ(next.body, R"({"name":"debian","tags":["12"]})");
+    EXPECT_EQ(next.field("Link"), "");
+    EXPECT_EQ(http.calls().size(), 1u);
+    EXPECT_EQ(get("/v2/debian/tags/list?n=x&ns=docker.io").status, 400);
 }
 
-TEST_F(RegistryTest, referrers_are_filtered_by_us_when_the_upstream_did_not) {
+TEST_F(RegistryTest, the_pages_of_an_upstream_become_one_list) {
+    put("library/debian/tags/list", R"({"name":"x","tags":["1","2"]})",
+        {{"Link", "</v2/library/debian/tags/list?n=2&last=2>; rel=\"next\""}});
+    put("library/debian/tags/list?n=1000&last=2", R"({"name":"x","tags":["3"]})");
+    const auto seen = get("/v2/docker.io/library/debian/tags/list");
+    EXPECT_EQ(seen.body, R"({"name":"docker.io/library/debian","tags":["1","2","3"]})");
+    EXPECT_EQ(seen.field("Link"), "");
+}
+
+TEST_F(RegistryTest, where_an_upstream_gives_no_more_its_own_link_leads_on) {
+    put("library/debian/tags/list", R"({"name":"x","tags":["1","2"]})",
+        {{"Link", "</v2/library/debian/tags/list?next_page=abc&n=2>; rel=\"next\""}});
+    const auto seen = get("/v2/docker.io/library/debian/tags/list");
+    EXPECT_EQ(seen.field("Link"),
+              "</v2/docker.io/library/debian/tags/list?next_page=abc&n=2>; rel=\"next\"");
+    put("library/debian/tags/list?next_page=abc&n=2", R"({"name":"x","tags":["3"]})");
+    const auto next = get("/v2/docker.io/library/debian/tags/list?next_page=abc&n=2");
+    EXPECT_EQ(next.body, R"({"name":"docker.io/library/debian","tags":["3"]})");
+}
+
+TEST_F(RegistryTest, a_long_list_is_sent_in_pieces_that_make_it_whole) {
+    std::vector<std::string> tags;
+    for (int i = 0; i < 100'000; ++i) tags.push_back(fmt::format("{:0>10}", i));
+    put("library/debian/tags/list", oci::tag_list_body("x", tags));
+    const auto whole = get("/v2/docker.io/library/debian/tags/list");
+    EXPECT_TRUE(whole.body == oci::tag_list_body("docker.io/library/debian", tags));
+    const auto page = get("/v2/docker.io/library/debian/tags/list?n=90000&last=0000000009");
+    tags.erase(tags.begin(), tags.begin() + 10);
+    tags.resize(90'000);
+    EXPECT_TRUE(page.body == oci::tag_list_body("docker.io/library/debian", tags));
+}
+
+TEST_F(RegistryTest, referrers_are_filtered_by_us_whatever_the_upstream_does) {
     const std::string subject = "sha256:" + std::string(64, '1');
-    put("library/debian/referrers/" + subject + "?artifactType=a/b",
+    put("library/debian/referrers/" + subject,
         R"({"schemaVersion":2,"manifests":[{"artifactType":"a/b","size":1},{"artifactType":"c/d","size":2}]})",
         {{"Content-Type", std::string(oci::kOciIndex)}});
     const auto seen =
@@ -153,6 +190,37 @@ TEST_F(RegistryTest, referrers_are_filtered_by_us_when_the_upstream_did_not) {
     EXPECT_THAT(seen.body, Not(HasSubstr("c/d")));
     EXPECT_EQ(seen.field("OCI-Filters-Applied"), "artifactType");
     EXPECT_EQ(seen.field("Content-Type"), oci::kOciIndex);
+    const auto all = get("/v2/docker.io/library/debian/referrers/" + subject);
+    EXPECT_THAT(all.body, HasSubstr("c/d"));
+    EXPECT_EQ(all.field("OCI-Filters-Applied"), "");
+}
+
+TEST_F(RegistryTest, a_request_of_unusual_length_is_understood_anew_each_time) {
+    put_manifest("library/debian", "12", kManifest);
+    const std::string path = "/v2/docker.io/library/debian/manifests/12";
+    get(path);
+    get(path + "?q=short");
+    get(path + "?q=short");
+    EXPECT_TRUE(hot);
+    const std::string long_query = path + "?q=" + std::string(2 * kMaxMemoKeyBytes, 'q');
+    EXPECT_EQ(get(long_query).status, 200);
+    EXPECT_EQ(get(long_query).status, 200);
+    EXPECT_FALSE(hot);
+}
+
+TEST_F(RegistryTest, a_manifest_is_never_served_as_a_page) {
+    for (const char* type : {"text/html", "image/svg+xml", "application/xhtml+xml"}) {
+        const std::string body = std::string(R"({"schemaVersion":2,"mediaType":")") + type +
+                                 R"(","config":{"x":"<script>"},"layers":[]})";
+        put("library/odd/manifests/1", body, {{"Content-Type", type}});
+        EXPECT_EQ(get("/v2/docker.io/library/odd/manifests/1").status, 502) << type;
+    }
+    const std::string odd =
+        R"({"schemaVersion":2,"mediaType":"application/vnd.acme.v1+json","config":{},"layers":[]})";
+    put("library/odd/manifests/2", odd, {{"Content-Type", "application/vnd.acme.v1+json"}});
+    const auto seen = get("/v2/docker.io/library/odd/manifests/2");
+    EXPECT_EQ(seen.status, 200);
+    EXPECT_EQ(seen.field("Content-Type"), "application/vnd.acme.v1+json");
 }
 
 TEST_F(RegistryTest, the_catalog_lists_what_is_cached_in_pages) {

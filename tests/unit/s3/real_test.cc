@@ -10,6 +10,7 @@
 #include "client/curl_client.h"
 #include "s3/bucket.h"
 #include "s3/sums.h"
+#include "support/fixed_names.h"
 #include "support/real_loop.h"
 #include "support/versitygw.h"
 
@@ -69,8 +70,8 @@ protected:
     Bucket& bucket() {
         if (!made) {
             client.emplace(client::CurlOptions{
-                .known_hosts = {
-                    fmt::format("images.{}:{}:127.0.0.1", Versitygw::kDomain, server->port())}});
+                .names = test::fixed_names(
+                    {{fmt::format("images.{}", Versitygw::kDomain), {"127.0.0.1"}}})});
             chain.emplace(credentials, *client, pool, system_clock(), scope);
             made.emplace(options, *client, *chain, pool, system_clock(), random);
         }

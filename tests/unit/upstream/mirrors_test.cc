@@ -2,7 +2,6 @@
 // peace when they ask.
 #include "base/failure.h"
 #include "unit/upstream/world.h"
-#include "upstream/breaker.h"
 #include "upstream/budget.h"
 
 namespace weir::upstream {
@@ -76,8 +75,18 @@ TEST_F(Mirrors, a_body_that_trickles_past_the_deadline_is_a_timeout) {
     EXPECT_EQ(http.running(), 0u);
 }
 
-TEST_F(Mirrors, after_so_many_failures_in_a_row_a_mirror_is_set_aside) {
+TEST_F(Mirrors, after_so_many_failures_in_a_row_a_repository_is_not_asked_for_there) {
     first = answer(500);
+    for (int i = 0; i < 5; ++i) EXPECT_EQ(manifest().outcome, Outcome::ok);
+    EXPECT_EQ(firsts(), 3u);
+    EXPECT_EQ(state(), "closed") << "one repository says nothing of the host";
+    EXPECT_FALSE(up().usable(0, "library/debian", Purpose::manifest));
+    EXPECT_TRUE(up().usable(0, "library/debian", Purpose::blob));
+    EXPECT_TRUE(up().usable(0, "library/alpine", Purpose::manifest));
+}
+
+TEST_F(Mirrors, a_host_that_can_not_be_reached_is_set_aside_for_everything) {
+    first = broken(client::End::unreachable);
     for (int i = 0; i < 5; ++i) EXPECT_EQ(manifest().outcome, Outcome::ok);
     EXPECT_EQ(firsts(), 3u);
     EXPECT_EQ(state(), "open");
@@ -94,7 +103,7 @@ TEST_F(Mirrors, a_success_between_failures_starts_the_count_anew) {
 }
 
 TEST_F(Mirrors, not_found_refused_and_throttled_are_no_failures) {
-    for (const auto& healthy : {answer(404), answer(401), answer(403)}) {
+    for (const auto& healthy : {answer(404), answer(401), answer(403), answer(412)}) {
         first = healthy;
         for (int i = 0; i < 5; ++i) manifest();
         EXPECT_EQ(state(), "closed") << healthy.status;
@@ -104,7 +113,7 @@ TEST_F(Mirrors, not_found_refused_and_throttled_are_no_failures) {
 TEST_F(Mirrors, one_probe_goes_through_and_closes_the_breaker_or_doubles_its_time) {
     options.mirrors.resize(1);
     options.timeouts.response = 1s;
-    first = answer(500);
+    first = broken(client::End::unreachable);
     for (int i = 0; i < 3; ++i) manifest();
     EXPECT_EQ(manifest().outcome, Outcome::unreachable);
     EXPECT_EQ(firsts(), 3u);
@@ -118,7 +127,7 @@ TEST_F(Mirrors, one_probe_goes_through_and_closes_the_breaker_or_doubles_its_tim
     EXPECT_FALSE(up().usable(0));
     const auto meanwhile = start_manifest();
     settle();
-    EXPECT_EQ((*probe)->outcome, Outcome::failed);
+    EXPECT_EQ((*probe)->outcome, Outcome::unreachable);
     EXPECT_EQ((*meanwhile)->outcome, Outcome::unreachable);
     EXPECT_EQ(firsts(), 4u);
 
@@ -129,32 +138,6 @@ TEST_F(Mirrors, one_probe_goes_through_and_closes_the_breaker_or_doubles_its_tim
     EXPECT_EQ(manifest().outcome, Outcome::ok);
     EXPECT_EQ(state(), "closed");
     EXPECT_EQ(manifest().outcome, Outcome::ok);
-}
-
-TEST(BreakerTest, its_time_is_never_longer_than_a_minute_and_a_tenth) {
-    SeededRandom random(1);
-    Breaker breaker(1, 5000ms, random);
-    ManualClock clock;
-    Breaker::Ticket ticket;
-    EXPECT_FALSE(breaker.enter(Purpose::blob, clock.now(), ticket));
-    for (int i = 0; i < 10; ++i) {
-        breaker.leave(ticket, Breaker::Sign::bad, clock.now(), "broken");
-        clock.advance(66s);
-        EXPECT_FALSE(breaker.enter(Purpose::blob, clock.now(), ticket)) << i;
-        EXPECT_TRUE(ticket.probe);
-    }
-}
-
-TEST(BreakerTest, a_probe_that_tells_nothing_makes_room_for_the_next) {
-    SeededRandom random(1);
-    Breaker breaker(1, 1000ms, random);
-    ManualClock clock;
-    Breaker::Ticket ticket;
-    breaker.leave({}, Breaker::Sign::bad, clock.now(), "broken");
-    clock.advance(2s);
-    EXPECT_FALSE(breaker.enter(Purpose::blob, clock.now(), ticket));
-    breaker.leave(ticket, Breaker::Sign::none, clock.now(), "");
-    EXPECT_FALSE(breaker.enter(Purpose::blob, clock.now(), ticket));
 }
 
 TEST_F(Mirrors, retry_after_is_heeded_and_remembered_within_bounds) {
@@ -191,12 +174,12 @@ TEST_F(Mirrors, a_503_with_retry_after_is_a_wish_for_peace_and_without_one_a_fai
 TEST_F(Mirrors, a_limit_on_manifests_does_not_stop_the_blobs_of_pulls_under_way) {
     first = second = answer(429, "", {{"Retry-After", "30"}});
     EXPECT_EQ(manifest().outcome, Outcome::throttled);
-    EXPECT_TRUE(up().usable(0));
+    EXPECT_TRUE(up().usable(0, "library/debian"));
     first = answer(200, "blob");
     EXPECT_EQ(blob(std::make_shared<Bytes>()).outcome, Outcome::ok);
     first = answer(429, "", {{"Retry-After", "30"}});
     EXPECT_EQ(blob(std::make_shared<Bytes>()).outcome, Outcome::throttled);
-    EXPECT_FALSE(up().usable(0));
+    EXPECT_FALSE(up().usable(0, "library/debian"));
     EXPECT_EQ(blob(std::make_shared<Bytes>()).outcome, Outcome::throttled);
 }
 
@@ -240,7 +223,7 @@ TEST_F(Mirrors, without_a_greater_maximum_the_delay_is_the_same_each_time) {
 TEST_F(Mirrors, what_another_try_would_not_change_is_not_tried_again) {
     options.mirrors.resize(1);
     options.max_retries = 3;
-    for (const auto& plain : {answer(404), answer(403)}) {
+    for (const auto& plain : {answer(404), answer(403), answer(400), answer(451)}) {
         first = plain;
         const size_t before = firsts();
         manifest();
@@ -300,8 +283,11 @@ TEST_F(Mirrors, the_budget_is_read_from_every_answer_of_the_mirror) {
 }
 
 TEST_F(Mirrors, wrong_bytes_count_against_the_mirror) {
-    for (int i = 0; i < 3; ++i) up().report_bad(1);
-    EXPECT_FALSE(up().usable(1));
+    for (int i = 0; i < 3; ++i) up().report_bad(1, "a");
+    EXPECT_FALSE(up().usable(1, "a"));
+    EXPECT_TRUE(up().usable(1, "b"));
+    EXPECT_EQ(state(1), "closed");
+    for (const char* name : {"b", "c"}) up().report_bad(1, name);
     EXPECT_EQ(state(1), "open");
     EXPECT_NE(metrics::expose().find("weir_upstream_breaker_open{upstream=\"test\"} 1"),
               std::string::npos);

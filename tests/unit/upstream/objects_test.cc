@@ -21,7 +21,7 @@ TEST_F(Objects, a_manifest_is_asked_for_in_all_types_and_comes_as_it_is) {
     EXPECT_EQ(got.outcome, Outcome::ok);
     EXPECT_EQ(got.bytes, kManifest);
     EXPECT_EQ(got.media_type, "application/vnd.oci.image.manifest.v1+json");
-    EXPECT_EQ(got.digest, digest());
+    EXPECT_EQ(got.digest, manifest_digest());
     EXPECT_EQ(got.size, kManifest.size());
     ASSERT_EQ(http.calls().size(), 1u);
     const auto& call = http.calls()[0];
@@ -31,6 +31,7 @@ TEST_F(Objects, a_manifest_is_asked_for_in_all_types_and_comes_as_it_is) {
     for (const auto type :
          {oci::kOciManifest, oci::kOciIndex, oci::kDockerManifest, oci::kDockerList})
         EXPECT_NE(accept.find(type), std::string::npos) << type;
+    EXPECT_TRUE(accept.ends_with(", */*;q=0.1")) << accept;
     EXPECT_EQ(FakeHttp::field(call, "Accept-Encoding"), "identity");
     EXPECT_FALSE(call.bulk);
     EXPECT_EQ(call.max_body_bytes, 4u << 20);
@@ -48,17 +49,30 @@ TEST_F(Objects, a_head_brings_digest_and_size_without_a_body) {
     EXPECT_EQ(http.calls()[0].method, "HEAD");
     EXPECT_EQ(got.outcome, Outcome::ok);
     EXPECT_EQ(got.bytes, "");
-    EXPECT_EQ(got.digest, digest());
+    EXPECT_EQ(got.digest, manifest_digest());
     EXPECT_EQ(got.size, kManifest.size());
     EXPECT_EQ(http.calls().size(), 1u);
 }
 
-TEST_F(Objects, a_head_without_digest_or_type_or_support_is_asked_again_as_get) {
+// An absent field has no value: every way in which a HEAD can leave something out.
+TEST_F(Objects, a_head_counts_only_with_digest_length_and_a_manifests_type) {
+    const std::string type(oci::kOciManifest), sum = manifest_digest().text();
+    const auto head = [](std::string content_type, std::string digest) {
+        return answer(200, kManifest,
+                      {{"Content-Type", content_type}, {"Docker-Content-Digest", digest}});
+    };
+    FakeAnswer no_length = head(type, sum);
+    no_length.has_length = false;
+    FakeAnswer zero = head(type, sum);
+    zero.fields.emplace_back("Content-Length", "0");
+    FakeAnswer huge = head(type, sum);
+    huge.fields.emplace_back("Content-Length", "99999999999");
+    const std::string schema1 = "application/vnd.docker.distribution.manifest.v1+prettyjws";
     for (const auto& lacking :
-         {answer(200, kManifest, {{"Content-Type", "a/b"}}),
-          answer(200, kManifest, {{"Docker-Content-Digest", kDigestText}}),
-          answer(200, kManifest, {{"Content-Type", "a/b"}, {"Docker-Content-Digest", "sha256:x"}}),
-          answer(405), answer(501)}) {
+         {answer(200, kManifest, {{"Content-Type", type}}),
+          answer(200, kManifest, {{"Docker-Content-Digest", sum}}), head(type, "sha256:x"),
+          head("a/b", sum), head("text/plain", sum), head("application/json", sum),
+          head(schema1, sum), no_length, zero, huge, answer(405), answer(501)}) {
         const size_t before = http.calls().size();
         http.handle([&](const client::Call& call) {
             return call.method == "HEAD" ? lacking : manifest_answer();
@@ -66,8 +80,28 @@ TEST_F(Objects, a_head_without_digest_or_type_or_support_is_asked_again_as_get) 
         const auto got = manifest(true);
         EXPECT_EQ(got.outcome, Outcome::ok);
         EXPECT_EQ(got.bytes, kManifest);
+        EXPECT_EQ(got.size, kManifest.size());
         EXPECT_EQ(http.calls().size(), before + 2);
     }
+}
+
+TEST_F(Objects, a_head_by_digest_that_tells_of_another_is_asked_again_as_get) {
+    http.handle([&](const client::Call& call) {
+        auto made = manifest_answer();
+        if (call.method == "HEAD") made.fields[1].second = kDigestText;
+        return made;
+    });
+    const auto got = finish(start_manifest(true, 10s, "a", manifest_digest().text()));
+    EXPECT_EQ(got.outcome, Outcome::ok);
+    EXPECT_EQ(got.bytes, kManifest);
+}
+
+TEST_F(Objects, what_a_client_accepts_is_asked_for_after_what_weir_knows) {
+    finish(start<ManifestAnswer>([this]() {
+        return up().manifest("a", oci::Reference("1"), false, clock.now() + 10s, "x/y, x/z");
+    }));
+    const std::string accept = FakeHttp::field(http.calls()[0], "Accept");
+    EXPECT_TRUE(accept.ends_with(", x/y, x/z, */*;q=0.1")) << accept;
 }
 
 TEST_F(Objects, an_upstream_that_counts_heads_is_asked_by_get) {
@@ -99,7 +133,7 @@ TEST_F(Objects, each_status_and_end_has_its_outcome) {
           Case{answer(403), Outcome::refused}, Case{answer(429), Outcome::throttled},
           Case{answer(503, "", {{"Retry-After", "1"}}), Outcome::throttled},
           Case{answer(503), Outcome::failed}, Case{answer(500), Outcome::failed},
-          Case{answer(418), Outcome::failed}, Case{answer(301), Outcome::failed},
+          Case{answer(418), Outcome::rejected}, Case{answer(301), Outcome::failed},
           Case{answer(204), Outcome::failed}, Case{cut, Outcome::failed},
           Case{stalled, Outcome::timeout}, Case{cut_error, Outcome::not_found},
           Case{broken(End::unreachable), Outcome::unreachable},
@@ -163,7 +197,7 @@ TEST_F(Objects, referrers_are_asked_by_digest_and_a_missing_api_is_not_found) {
     EXPECT_TRUE(got.filters_applied);
     EXPECT_EQ(http.calls()[0].url, "https://registry.example/v2/library/debian/referrers/" +
                                        kDigestText + "?artifactType=a%2Fb");
-    for (const auto& none : {answer(404), answer(405), answer(501),
+    for (const auto& none : {answer(404), answer(400), answer(405), answer(501),
                              answer(200, "<html>", {{"Content-Type", "text/html"}})}) {
         said = none;
         EXPECT_EQ(list(ListKind::referrers, kDigestText).outcome, Outcome::not_found)
@@ -205,9 +239,29 @@ TEST_F(Objects, where_head_does_not_do_one_byte_tells_the_size) {
         return call.method == "HEAD" ? answer(405)
                                      : answer(416, "", {{"Content-Range", "bytes */0"}});
     });
-    const auto empty = blob_head();
+    const auto empty = finish(start<BlobHeadAnswer>([this]() {
+        return up().blob_head("a", crypto::digest_of(oci::Digest::Algorithm::sha256, ""),
+                              clock.now() + 10s);
+    }));
     EXPECT_EQ(empty.outcome, Outcome::ok);
     EXPECT_EQ(empty.size, 0u);
+}
+
+TEST_F(Objects, a_blob_whose_size_nobody_tells_is_there_all_the_same) {
+    FakeAnswer no_length = answer(200);
+    no_length.has_length = false;
+    FakeAnswer zero = answer(200);
+    for (const auto& head : {no_length, zero})
+        for (const auto& get :
+             {no_length, zero, answer(400), answer(416, "", {{"Content-Range", "bytes */0"}}),
+              answer(206, "0", {{"Content-Range", "bytes 0-0/*"}}), answer(500)}) {
+            http.handle(
+                [&](const client::Call& call) { return call.method == "HEAD" ? head : get; });
+            const auto got = blob_head();
+            EXPECT_EQ(got.outcome, Outcome::ok) << got.detail;
+            EXPECT_EQ(got.size, std::nullopt) << get.status;
+            upstream.reset();
+        }
 }
 
 // Blobs.
@@ -324,7 +378,7 @@ TEST_F(Objects, a_stall_is_told_and_counts_against_the_mirror) {
     said = answer(200, "0123");
     said.end = End::stalled;
     EXPECT_EQ(blob(std::make_shared<Bytes>()).end, TransferEnd::stalled);
-    EXPECT_FALSE(up().usable(0));
+    EXPECT_FALSE(up().usable(0, "library/debian"));
 }
 
 TEST_F(Objects, a_signed_address_is_fetched_anew_for_each_attempt) {
@@ -363,7 +417,7 @@ TEST_F(Objects, a_receiver_that_stops_or_throws_does_not_harm_the_mirror) {
     EXPECT_EQ(got.outcome, Outcome::ok);
     EXPECT_EQ(got.end, TransferEnd::stopped);
     EXPECT_EQ(got.detail, "the disk is full");
-    EXPECT_TRUE(up().usable(0));
+    EXPECT_TRUE(up().usable(0, "library/debian"));
 }
 
 TEST_F(Objects, the_handle_ends_a_blob_before_and_after_its_head) {

@@ -181,26 +181,33 @@ TEST_F(Dance, a_token_never_reaches_another_host) {
     EXPECT_TRUE(outside[0].guard.enabled);
 }
 
-TEST_F(Dance, a_challenge_of_a_redirect_target_is_not_answered) {
-    content = [](const client::Call&) {
-        return answer(307, "", {{"Location", "https://cdn.example/x"}});
-    };
-    http.handle([this](const client::Call& call) {
-        if (call.url.find("cdn.example") != std::string::npos)
-            return challenge("Bearer realm=\"https://cdn.example/token\"");
-        return serve(call);
-    });
-    EXPECT_EQ(manifest().outcome, Outcome::failed);
-    EXPECT_EQ(http.calls_to("cdn.example/token").size(), 0u);
-}
-
-TEST_F(Dance, a_token_request_with_a_password_follows_no_redirect) {
+TEST_F(Dance, a_token_request_with_a_password_is_followed_within_its_origin_alone) {
     credential = login("ann", "secret");
     token_server = [](const client::Call&) {
         return answer(307, "", {{"Location", "https://evil.example/token"}});
     };
     EXPECT_EQ(manifest().outcome, Outcome::failed);
     EXPECT_EQ(http.calls_to("evil.example").size(), 0u);
+    upstream.reset();
+    token_server = [this](const client::Call& call) {
+        return call.url.find("/token/v2?") == std::string::npos
+                   ? answer(308, "", {{"Location", "/token/v2?x=1"}})
+                   : token_answer(next_token());
+    };
+    EXPECT_EQ(manifest().outcome, Outcome::ok);
+    EXPECT_EQ(http.calls_to("/token/v2?").back().authorization.reveal(), basic("ann:secret"));
+}
+
+TEST_F(Dance, a_token_form_is_repeated_where_its_origin_redirects_it) {
+    credential = login("0", "");
+    credential->token = Secret("refresh");
+    token_server = [this](const client::Call& call) {
+        EXPECT_EQ(call.method, "POST");
+        EXPECT_TRUE(call.body.starts_with("grant_type=refresh_token"));
+        return call.url.ends_with("/token") ? answer(307, "", {{"Location", "/token/there"}})
+                                            : token_answer(next_token());
+    };
+    EXPECT_EQ(manifest().outcome, Outcome::ok);
 }
 
 TEST_F(Dance, a_get_that_is_not_known_is_followed_by_the_oauth2_form) {
@@ -240,9 +247,10 @@ TEST_F(Dance, the_token_servers_own_limits_are_the_upstreams) {
     const auto got = manifest();
     EXPECT_EQ(got.outcome, Outcome::throttled);
     EXPECT_EQ(got.retry_after, 7s);
-    const size_t before = http.calls().size();
+    const size_t before = token_requests();
     EXPECT_EQ(manifest().outcome, Outcome::throttled);
-    EXPECT_EQ(http.calls().size(), before);
+    EXPECT_EQ(token_requests(), before);
+    EXPECT_TRUE(up().usable(0, "library/debian", Purpose::manifest)) << "the registry is well";
 }
 
 TEST_F(Dance, a_token_answer_that_is_none_fails) {
@@ -373,7 +381,7 @@ TEST_P(BadRealm, is_forbidden_and_never_asked) {
     const auto got = manifest();
     EXPECT_EQ(got.outcome, Outcome::forbidden);
     EXPECT_NE(got.detail.find(GetParam().why), std::string::npos) << got.detail;
-    EXPECT_EQ(http.calls().size(), 1u);
+    EXPECT_EQ(http.calls().size(), http.calls_to("registry.example/v2/").size());
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -385,13 +393,21 @@ INSTANTIATE_TEST_SUITE_P(
                       RealmCase{"https://localhost:8443/token", "loopback"},
                       RealmCase{"https://2130706433/token", "loopback"},
                       RealmCase{"https://metadata.google.internal/", "metadata"},
+                      RealmCase{"https://10.0.0.7/token", "private"},
+                      RealmCase{"https://172.31.255.1/token", "private"},
+                      RealmCase{"https://192.168.1.1:8443/token", "private"},
+                      RealmCase{"https://100.64.1.1/token", "private"},
+                      RealmCase{"https://[fc00::1]/token", "private"},
+                      RealmCase{"https://[::ffff:10.0.0.7]/token", "private"},
+                      RealmCase{"https://0xa000007/token", "private"},
                       RealmCase{"http://auth.registry.example/token", "not https"},
                       RealmCase{"https://u:p@auth.registry.example/", "no plain"},
                       RealmCase{"file:///etc/passwd", "no plain"}, RealmCase{"", "no plain"}),
     [](const auto& info) { return "case_" + std::to_string(info.index); });
 
-Realm judged(const char* realm, const char* mirror, std::vector<std::string> trusted = {}) {
-    auto out = judge_realm(realm, *client::Url::parse(mirror), trusted);
+Realm judged(const char* realm, const char* mirror, std::vector<std::string> trusted = {},
+             bool inside = false) {
+    auto out = judge_realm(realm, *client::Url::parse(mirror), inside, trusted);
     EXPECT_TRUE(out.has_value()) << realm << ": " << (out ? "" : out.error());
     return out.value_or(Realm{});
 }
@@ -400,33 +416,71 @@ TEST(Realm, an_upstream_on_loopback_may_have_its_tokens_there) {
     for (const char* mirror : {"http://127.0.0.1:5000", "http://localhost:5000"}) {
         const auto realm = judged("http://127.0.0.1:5001/token", mirror);
         EXPECT_TRUE(realm.guard.allow_loopback);
-        EXPECT_TRUE(
-            judge_realm("http://169.254.169.254/", *client::Url::parse(mirror), {}).error().size() >
-            0);
+        EXPECT_FALSE(realm.takes_credential) << "another port is another origin";
+        EXPECT_FALSE(
+            judge_realm("http://169.254.169.254/", *client::Url::parse(mirror), false, {}));
+        EXPECT_FALSE(judge_realm("http://10.0.0.1/", *client::Url::parse(mirror), false, {}));
     }
 }
 
-TEST(Realm, takes_a_credential_only_in_the_mirrors_family) {
+TEST(Realm, an_upstream_inside_may_have_its_tokens_inside) {
+    EXPECT_TRUE(judged("https://10.0.0.9/t", "https://10.0.0.1").guard.allow_private);
+    EXPECT_TRUE(judged("https://192.168.1.1/t", "https://10.0.0.1").guard.allow_private);
     EXPECT_TRUE(
-        judged("https://auth.docker.io/token", "https://registry-1.docker.io").takes_credential);
-    EXPECT_TRUE(
-        judged("https://gitlab.com/jwt/auth", "https://registry.gitlab.com").takes_credential);
-    EXPECT_TRUE(judged("https://docker-auth.elastic.co/auth", "https://docker.elastic.co")
-                    .takes_credential);
-    EXPECT_TRUE(judged("https://ghcr.io/token", "https://ghcr.io").takes_credential);
-    EXPECT_TRUE(judged("https://auth.quay.io/token", "https://quay.io").takes_credential);
-    EXPECT_TRUE(judged("https://ghcr.io:8443/token", "https://ghcr.io").takes_credential);
-    for (const auto& [realm, mirror] : std::initializer_list<std::pair<const char*, const char*>>{
+        judged("https://10.0.0.9/t", "https://r.corp.example", {}, true).guard.allow_private);
+    EXPECT_FALSE(
+        judge_realm("https://10.0.0.9/t", *client::Url::parse("https://r.example"), false, {}));
+    EXPECT_FALSE(
+        judge_realm("https://127.0.0.1/t", *client::Url::parse("https://10.0.0.1"), true, {}));
+    EXPECT_FALSE(judged("https://10.0.0.9/t", "https://r.example", {"10.0.0.9"}).guard.enabled);
+}
+
+// A login goes to its origin, to the token server of a registry that everybody knows, or where the
+// operator says.
+TEST(Realm, takes_a_credential_only_at_its_origin_or_by_the_table) {
+    using Pair = std::pair<const char*, const char*>;
+    for (const auto& [realm, mirror] : std::initializer_list<Pair>{
+             {"https://ghcr.io/token", "https://ghcr.io"},
+             {"https://ghcr.io:443/token", "https://ghcr.io"},
+             {"http://r.example:5000/token", "http://r.example:5000"},
+             {"https://r.example:8443/token", "https://r.example:8443"},
+             {"https://auth.docker.io/token", "https://registry-1.docker.io"},
+             {"https://gitlab.com/jwt/auth", "https://registry.gitlab.com"},
+             {"https://docker-auth.elastic.co/auth", "https://docker.elastic.co"}})
+        EXPECT_TRUE(judged(realm, mirror).takes_credential) << realm << " for " << mirror;
+    for (const auto& [realm, mirror] : std::initializer_list<Pair>{
+             {"https://ghcr.io:8443/token", "https://ghcr.io"},
+             {"https://ghcr.io/token", "https://ghcr.io:8443"},
+             {"https://r.example/token", "http://r.example"},
+             {"https://auth.quay.example/token", "https://quay.example"},
+             {"https://auth.docker.io:8443/token", "https://registry-1.docker.io"},
+             {"https://auth.docker.io/token", "https://registry-1.docker.io:8443"},
+             {"http://auth.docker.io/token", "http://registry-1.docker.io"},
+             {"https://evil.docker.io/token", "https://registry-1.docker.io"},
+             {"https://a.tenants.example/t", "https://b.tenants.example"},
              {"https://evil.azurecr.io/t", "https://mine.azurecr.io"},
-             {"https://evil.dkr.ecr.eu-west-1.amazonaws.com/t",
-              "https://1.dkr.ecr.eu-west-1.amazonaws.com"},
+             {"https://evil.pages.dev/t", "https://mine.pages.dev"},
+             {"https://sub.registry.gitlab.com/t", "https://registry.gitlab.com"},
              {"https://evil.co.uk/t", "https://registry.co.uk"},
-             {"https://evil.azurecr.io/t", "https://azurecr.io"},
-             {"https://evil.io/t", "https://quay.io"},
              {"https://notgitlab.com/t", "https://registry.gitlab.com"},
              {"https://10.0.0.2/t", "https://10.0.0.1"},
              {"https://evil.example/t", "https://auth.docker.io"}})
         EXPECT_FALSE(judged(realm, mirror).takes_credential) << realm << " for " << mirror;
+    EXPECT_TRUE(judged("https://auth.quay.example/t", "https://quay.example", {"auth.quay.example"})
+                    .takes_credential);
+    EXPECT_FALSE(judged("https://r.example:8443/t", "https://r.example", {"r.example:9443"})
+                     .takes_credential);
+}
+
+TEST(Realm, http_at_the_registrys_own_host_and_port_is_asked_over_https) {
+    EXPECT_EQ(judged("http://r.example/t", "https://r.example").url.text(), "https://r.example/t");
+    EXPECT_EQ(judged("http://r.example:8443/t", "https://r.example:8443").url.text(),
+              "https://r.example:8443/t");
+    EXPECT_TRUE(judged("http://r.example/t", "https://r.example").takes_credential);
+    for (const char* realm : {"http://r.example:8080/t", "http://other.example/t"})
+        EXPECT_FALSE(judge_realm(realm, *client::Url::parse("https://r.example"), false, {}))
+            << realm;
+    EXPECT_EQ(judged("http://r.example/t", "http://r.example").url.scheme, "http");
 }
 
 TEST(Realm, the_guard_is_off_for_the_mirrors_host_and_trusted_hosts_alone) {

@@ -10,6 +10,7 @@
 
 #include "async/scope.h"
 #include "base/text.h"
+#include "crypto/hasher.h"
 #include "oci/manifest.h"
 #include "support/fake_http.h"
 #include "upstream/upstream.h"
@@ -54,10 +55,15 @@ inline oci::Digest digest() {
     return *oci::Digest::parse(kDigestText);
 }
 
+// Of kManifest.
+inline oci::Digest manifest_digest() {
+    return crypto::digest_of(oci::Digest::Algorithm::sha256, kManifest);
+}
+
 inline FakeAnswer manifest_answer() {
     return answer(200, kManifest,
                   {{"Content-Type", "application/vnd.oci.image.manifest.v1+json; charset=utf-8"},
-                   {"Docker-Content-Digest", kDigestText}});
+                   {"Docker-Content-Digest", manifest_digest().text()}});
 }
 
 // Collects a blob.
@@ -137,8 +143,9 @@ protected:
     std::shared_ptr<std::optional<ManifestAnswer>> start_manifest(
         bool head = false, Duration within = 10s, std::string name = "library/debian",
         std::string tag = "12") {
-        return start<ManifestAnswer>([this, head, within, name, tag]() {
-            return up().manifest(name, oci::Reference(tag), head, clock.now() + within);
+        const auto reference = *oci::Reference::parse(tag);
+        return start<ManifestAnswer>([this, head, within, name, reference]() {
+            return up().manifest(name, reference, head, clock.now() + within);
         });
     }
     ManifestAnswer manifest(bool head = false, Duration within = 10s,
@@ -146,16 +153,17 @@ protected:
         return finish(start_manifest(head, within, name));
     }
     BlobAnswer blob(std::shared_ptr<BlobSink> sink, BlobRange range = {}, size_t mirror = 0,
-                    Duration within = 10s) {
-        return finish(start<BlobAnswer>([this, sink, range, mirror, within]() {
+                    Duration within = 10s, std::string name = "library/debian") {
+        return finish(start<BlobAnswer>([this, sink, range, mirror, within, name]() {
             return up().blob(
-                mirror, "library/debian", digest(), range, sink,
+                mirror, name, digest(), range, sink,
                 [this](auto given) { handle = std::move(given); }, clock.now() + within);
         }));
     }
-    ListAnswer list(ListKind kind, std::string reference = {}, std::string query = {}) {
-        return finish(start<ListAnswer>([this, kind, reference, query]() {
-            return up().list("library/debian", kind, reference, query, clock.now() + 10s);
+    ListAnswer list(ListKind kind, std::string reference = {}, std::string query = {},
+                    std::string name = "library/debian") {
+        return finish(start<ListAnswer>([this, kind, reference, query, name]() {
+            return up().list(name, kind, reference, query, clock.now() + 10s);
         }));
     }
     BlobHeadAnswer blob_head() {
@@ -185,6 +193,7 @@ private:
 class TokenWorld : public World {
 protected:
     TokenWorld() {
+        options.trusted_hosts = {"auth.registry.example"};
         http.handle([this](const client::Call& call) { return serve(call); });
     }
     FakeAnswer serve(const client::Call& call) {

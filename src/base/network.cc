@@ -1,12 +1,13 @@
-#include "config/network.h"
+#include "base/network.h"
 
 #include <arpa/inet.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 #include <string>
 
-namespace weir::config {
+namespace weir {
 namespace {
 
 constexpr uint8_t kMappedBits = 96;  // of ::ffff:0:0/96
@@ -58,4 +59,19 @@ bool Network::contains(std::string_view text) const {
     return ((address->bytes[whole] ^ address_[whole]) & mask) == 0;
 }
 
-}  // namespace weir::config
+std::expected<Networks, std::string> Networks::parse(const std::vector<std::string>& list) {
+    Networks networks;
+    for (const std::string& text : list) {
+        const auto network = Network::parse(text);
+        if (!network) return std::unexpected(text);
+        networks.list_.push_back(*network);
+    }
+    return networks;
+}
+
+bool Networks::hold(std::string_view address) const {
+    return list_.empty() ||
+           std::ranges::any_of(list_, [&](const Network& each) { return each.contains(address); });
+}
+
+}  // namespace weir

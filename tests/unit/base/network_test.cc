@@ -1,9 +1,9 @@
-// The promises of config/network.h.
-#include "config/network.h"
+// The promises of base/network.h.
+#include "base/network.h"
 
 #include <gtest/gtest.h>
 
-namespace weir::config {
+namespace weir {
 namespace {
 
 bool within(const char* network, const char* address) {
@@ -43,5 +43,27 @@ TEST(Network, does_not_read_what_is_none) {
     EXPECT_FALSE(within("::/0", "unix"));
 }
 
+TEST(Networks, an_empty_list_holds_everybody) {
+    const auto networks = Networks::parse({});
+    ASSERT_TRUE(networks.has_value());
+    EXPECT_TRUE(networks->hold("203.0.113.9"));
+    EXPECT_TRUE(networks->hold("2001:db8::1"));
+}
+
+TEST(Networks, hold_what_lies_in_one_of_them_and_nothing_else) {
+    const auto networks = Networks::parse({"10.0.0.0/8", "192.0.2.7", "fd00::/8"});
+    ASSERT_TRUE(networks.has_value());
+    for (const char* inside : {"10.255.0.1", "192.0.2.7", "fd12::1", "::ffff:10.1.2.3"})
+        EXPECT_TRUE(networks->hold(inside)) << inside;
+    for (const char* outside : {"11.0.0.1", "192.0.2.8", "fe80::1", "not an address", ""})
+        EXPECT_FALSE(networks->hold(outside)) << outside;
+}
+
+TEST(Networks, name_what_is_no_network) {
+    const auto networks = Networks::parse({"10.0.0.0/8", "10.0.0.0/33"});
+    ASSERT_FALSE(networks.has_value());
+    EXPECT_EQ(networks.error(), "10.0.0.0/33");
+}
+
 }  // namespace
-}  // namespace weir::config
+}  // namespace weir
