@@ -82,7 +82,7 @@ public:
     virtual ~Sink() = default;
     virtual BodyAction on_head(const ReplyHead&) = 0;
     virtual BodyAction on_data(std::span<const std::byte>) = 0;
-    // It would rather have large pieces: for Call::gather.
+    // It never pauses but at its head, and would rather have large pieces: for Call::gather.
     virtual bool gathers() const { return false; }
 };
 
@@ -127,7 +127,8 @@ struct Call {
         proxy;  // empty: HTTPS_PROXY, HTTP_PROXY, NO_PROXY of the environment; "none": no proxy
     bool bulk = false;  // a blob body: runs on xfer-bulk with large buffers
     // Pieces are gathered up to kGatherBytes as long as more is there at once: what is written in
-    // large pieces lies in large pages, which are cheaper to send.
+    // large pieces lies in large pages, which are cheaper to send. The sink pauses at its head
+    // only.
     bool gather = false;
     uint64_t max_body_bytes = UINT64_MAX;  // beyond: outcome too_large
     // Called once, before send() suspends, with a handle to the running transfer.
