@@ -77,8 +77,13 @@ class BlobAdapter : public client::Sink {
 public:
     // `on_all`: when the whole begins.
     BlobAdapter(BlobRange range, std::shared_ptr<BlobSink> sink, metrics::Counter& bytes,
+                std::shared_ptr<const std::atomic<bool>> with_login,
                 std::function<void(uint64_t length)> on_all)
-        : range_(range), sink_(std::move(sink)), counter_(bytes), on_all_(std::move(on_all)) {}
+        : range_(range),
+          sink_(std::move(sink)),
+          counter_(bytes),
+          with_login_(std::move(with_login)),
+          on_all_(std::move(on_all)) {}
 
     client::BodyAction on_head(const client::ReplyHead& head) override {
         head_seen_ = true;
@@ -132,7 +137,7 @@ private:
         }
         on_all_(head.content_length.value_or(UINT64_MAX));
         expected_ = head.content_length;
-        return BlobHead{0, head.content_length, true};
+        return BlobHead{0, head.content_length, *with_login_, true};
     }
 
     std::optional<BlobHead> partial(const client::ReplyHead& head) {
@@ -159,7 +164,7 @@ private:
         expected_ = length;
         const bool to_the_end = given->whole && given->last + 1 == *given->whole;
         short_ = !to_the_end && (range_.suffix > 0 || range_.last != given->last);
-        return BlobHead{given->first, given->whole};
+        return BlobHead{given->first, given->whole, *with_login_};
     }
 
     bool is_the_part(const ContentRange& given) const {
@@ -186,6 +191,7 @@ private:
     const BlobRange range_;
     const std::shared_ptr<BlobSink> sink_;
     metrics::Counter& counter_;
+    const std::shared_ptr<const std::atomic<bool>> with_login_;
     const std::function<void(uint64_t)> on_all_;
     std::atomic<bool> head_seen_{false};
     bool accepted_ = false;
@@ -212,14 +218,19 @@ TransferEnd end_of(client::End end, const BlobAdapter& adapter, const client::Le
     }
 }
 
-BlobAnswer answer_of(const Asked& asked, const BlobAdapter& adapter, const client::Leash& leash) {
+BlobAnswer answer_of(const Asked& asked, const BlobAdapter& adapter, bool asked_for_part,
+                     const client::Leash& leash) {
     BlobAnswer answer;
     take(answer, asked);
     answer.bytes = adapter.bytes();
     if (asked.status == 416) {
         answer.beyond = size_told(asked.reply.head);
         // Without a size it speaks of the range, not of the blob.
-        answer.outcome = answer.beyond ? Outcome::ok : Outcome::failed;
+        if (answer.beyond) {
+            answer.outcome = Outcome::ok;
+        } else if (asked_for_part) {
+            answer.outcome = Outcome::failed;
+        }
         return answer;
     }
     if (!adapter.wrong().empty()) {
@@ -334,11 +345,12 @@ Task<BlobAnswer> Upstream::Impl::blob(
         if (site->parts.refused(clock.now())) range = {};
         if (site->parts.given(clock.now())) range.plain = false;
         for (;;) {
-            adapter = std::make_shared<BlobAdapter>(range, sink, metrics.bytes, on_all);
+            adapter = std::make_shared<BlobAdapter>(range, sink, metrics.bytes, request.with_login,
+                                                    on_all);
             Request one = request;
             if (auto field = range_field(range)) one.fields.emplace_back("Range", *field);
             const Asked asked = co_await ask(site, std::move(one), adapter, leash, head_deadline);
-            answer = answer_of(asked, *adapter, *leash);
+            answer = answer_of(asked, *adapter, range_field(range).has_value(), *leash);
             sign = sign_of_blob(answer, *leash);
             if (leash->cancelled() || leash->expired()) break;
             const auto next = after_no(range, asked, answer, *adapter);
