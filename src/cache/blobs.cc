@@ -10,8 +10,16 @@
 
 namespace weir::cache {
 namespace {
+using namespace std::chrono_literals;
+// How often another upstream's fetch is looked at by who waits for it.
+constexpr Duration kLookTime = 20ms;
+
 std::string_view sum_text(const oci::Digest& digest) {
     return as_text(digest.sum());
+}
+
+std::string group_of(const Target& target) {
+    return fetch_group(origins_of(target), login_scope(target));
 }
 
 uint64_t size_of(const Told& told, const oci::Digest& digest) {
@@ -236,7 +244,7 @@ Task<Told> Blobs::claim(TargetPtr target, oci::Digest digest, TimePoint deadline
 Task<std::optional<Told>> Blobs::pass_gate(TargetPtr target, oci::Digest digest, bool head,
                                            Known& known, TimePoint deadline) {
     std::optional<Told> told;
-    const auto running = table_.find(digest);
+    const auto running = table_.find(digest, group_of(*target));
     // Its own upstream has answered for it already.
     const bool under_way = running && running->running() && running->proven(target->repository);
     const bool by_head = known.here() && head_may_prove(*target, known.private_of);
@@ -310,7 +318,7 @@ Task<BlobView> Blobs::blob(TargetPtr target, oci::Digest digest, std::vector<Wan
         view.from = From::hit_s3;
         co_return view;
     }
-    const auto running = table_.find(digest);
+    const auto running = table_.find(digest, group_of(*target));
     if (running && running->size() && (known.linked || running->proven(target->repository))) {
         view.size = *running->size();
         view.from = From::joined;
@@ -339,9 +347,15 @@ Task<BlobView> Blobs::fetch(TargetPtr target, oci::Digest digest, std::vector<Wa
     const Origins origins = origins_for(*target, known);
     if (origins.empty())
         throw Failure(Kind::blob_unknown, fmt::format("blob {} is not stored here", digest.text()));
-    const auto running = table_.find(digest);
-    if (running && running->running() &&
-        !co_await may_join(target, digest, known, running, told, deadline))
+    const std::string group = group_of(*target);
+    // What is stored is no use to who has no claim to it.
+    if (!known.anew && co_await wait_for_another(digest, group, deadline)) {
+        known = co_await look_up(target, digest);
+        if (known.stored)
+            co_return co_await blob(target, digest, std::move(wanted), false, known, deadline);
+    }
+    const auto running = table_.find(digest, group);
+    if (running && !co_await may_join(target, digest, known, running, told, deadline))
         co_return co_await relay(target, digest, known, std::move(told), deadline);
     // Those who come while others are relayed share their transfer, and no fetch is begun in vain.
     if (const auto until = no_room_.get(digest); until && clock_.now() < *until)
@@ -356,11 +370,10 @@ Task<BlobView> Blobs::fetch(TargetPtr target, oci::Digest digest, std::vector<Wa
         const auto joined =
             table_.join_or_start(digest, wanted, origins, {login_scope(*target), known.anew});
         fetch = joined.fetch;
-        if (fetch) interest.emplace(fetch);
+        interest.emplace(fetch);
         view.from = joined.fresh ? From::miss : From::joined;
         if (joined.fresh && known.in_durable_tier && known.linked) view.from = From::hit_s3;
-        if (fetch) view.size = co_await fetch->head(deadline);
-        apart = !fetch;
+        view.size = co_await fetch->head(deadline, wanted);
     } catch (const Failure& failure) {
         missing = failure.kind() == Kind::blob_unknown;
         if (failure.kind() == Kind::no_space) no_room_.put(digest, clock_.now() + kNoRoomTime);
@@ -379,6 +392,19 @@ Task<BlobView> Blobs::fetch(TargetPtr target, oci::Digest digest, std::vector<Wa
     if (const auto failure = fetch->failure()) view.from = From::relay;
     view.readable = std::make_shared<FetchReadable>(std::move(fetch), relays_);
     co_return view;
+}
+
+// Other upstreams are about to give it: false where they don't, or one of this target's runs.
+Task<bool> Blobs::wait_for_another(oci::Digest digest, std::string group, TimePoint deadline) {
+    const TimePoint until = std::min(deadline, clock_.now() + Fetch::kNearTime);
+    std::shared_ptr<Fetch> waited;
+    while (clock_.now() < until && !table_.find(digest, group)) {
+        const auto other = table_.nearly_there(digest, group);
+        if (!other) break;
+        waited = other;
+        co_await sleep_for(kLookTime);
+    }
+    co_return waited && waited->verified();
 }
 
 Task<BlobView> Blobs::relay(TargetPtr target, oci::Digest digest, Known known,

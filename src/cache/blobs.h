@@ -94,6 +94,7 @@ private:
     // The repository may read this fetch; false: it gets its bytes apart.
     Task<bool> may_join(TargetPtr, oci::Digest, const Known&, std::shared_ptr<Fetch>,
                         std::optional<Told>&, TimePoint deadline);
+    Task<bool> wait_for_another(oci::Digest, std::string group, TimePoint deadline);
     Origins origins_for(const Target&, const Known&);
     std::shared_ptr<const void> hold(const oci::Digest&);
     // Linked in the database, or else (it can't be written now) only served.

@@ -128,6 +128,12 @@ Task<> Fetch::prepare() {
         co_await context_.pool.run([this, digest, lost] { context_.lose(digest, lost); });
         context_.space.release(found.blob->size);
     }
+    const auto left_by = context_.left_by.get(digest);
+    if (found.staging && left_by && *left_by != group_) {
+        std::lock_guard lock(mutex_);
+        owns_ = false;
+    }
+    if (!owns()) co_return co_await prepare_unnamed();
     if (found.staging) {
         auto staging = co_await context_.store.reopen(digest, found.staging->generation);
         // The process died, or the disk failed, between the commit and its row.
@@ -158,12 +164,12 @@ Task<> Fetch::prepare() {
         std::lock_guard lock(mutex_);
         staging_ = std::move(staging);
         file_ = staging_->file;
-        // What is in the durable tier has a known size: its head is given before that has said a
-        // word.
+        // What is in the durable tier has a known size.
         if (found.blob && found.blob->in_s3) {
             if (!size_) size_ = found.blob->size;
             private_of_ = found.blob->private_of;
         }
+        check_sum_locked(out);  // of an empty blob: there is nothing to ask for
         fire_locked(out);
     }
     for (const Firing& firing : out) firing.fire();
@@ -172,6 +178,18 @@ Task<> Fetch::prepare() {
 // What an earlier fetch left may be somebody's: of another login, or of one that is not known.
 bool Fetch::may_take(const std::string& private_of) const {
     return private_of.empty() || private_of + "\n" == terms_.scope;
+}
+
+// Beside the fetch that owns the row. No crash leaves a file that has no name.
+Task<> Fetch::prepare_unnamed() {
+    auto& metadata = context_.metadata;
+    const auto generation =
+        co_await context_.pool.run([&metadata] { return metadata.next_generation(); });
+    auto staging = co_await context_.store.stage(digest_, generation, std::nullopt);
+    co_await context_.store.discard(staging);
+    std::lock_guard lock(mutex_);
+    staging_ = std::move(staging);
+    file_ = staging_->file;
 }
 
 void Fetch::adopt_staging(const meta::StagingRow& row, std::shared_ptr<store::Staging> staging) {

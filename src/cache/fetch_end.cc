@@ -6,6 +6,9 @@
 #include "cache/fetch.h"
 
 namespace weir::cache {
+namespace {
+constexpr size_t kCopyStepBytes = 1 << 20;
+}  // namespace
 
 // Extents become part of the database only after their bytes are on disk; with them, who may be
 // given them: after a restart no upstream has to say so again.
@@ -24,6 +27,7 @@ Task<meta::Extents> Fetch::record() {
         if (!terms_.anew) proven = proven_now_locked();
         recorded_ = received_;
         staging = staging_;
+        if (!owns_ || overtaken_) co_return row.extents;
     }
     row.updated = context_.clock.wall();
     co_await context_.store.sync(staging);
@@ -68,6 +72,13 @@ Task<> Fetch::store_blob() {
         state_ = State::stored;
         co_return;
     }
+    if (!owns() && !co_await make_named()) {
+        // Its readers have it; there is no room to keep it.
+        co_await drop_file();
+        std::lock_guard lock(mutex_);
+        state_ = State::stored;
+        co_return;
+    }
     co_await context_.store.commit(staging_);
     meta::BlobRow row;
     std::vector<std::string> proven;
@@ -89,10 +100,45 @@ Task<> Fetch::store_blob() {
     });
     if (!fresh) co_await context_.store.erase(digest_, row.generation);
     if (fresh && context_.stored) context_.stored();
+    if (context_.stored_by) context_.stored_by(*this);
+    context_.left_by.erase(digest_);
     std::lock_guard lock(mutex_);
     row_bytes_ = fresh ? row.size : 0;
     count_space_locked(row_bytes_);
     state_ = State::stored;
+}
+
+// What has no name is written again under one: rare, and from the page cache.
+Task<bool> Fetch::make_named() {
+    auto room = context_.space.reserve(*size_);
+    if (!room) co_return false;
+    auto& metadata = context_.metadata;
+    const auto generation =
+        co_await context_.pool.run([&metadata] { return metadata.next_generation(); });
+    auto named = co_await context_.store.stage(digest_, generation, std::nullopt);
+    std::exception_ptr error;
+    try {
+        co_await context_.pool.run([from = file_, to = named->file, size = *size_] {
+            std::vector<std::byte> buffer(kCopyStepBytes);
+            for (uint64_t at = 0; at < size;) {
+                const auto piece =
+                    std::span(buffer).first(std::min<uint64_t>(buffer.size(), size - at));
+                if (from->read_at(at, piece) != piece.size())
+                    throw Failure(Kind::io, "a staging file is shorter than its extents");
+                to->write_at(at, piece);
+                at += piece.size();
+            }
+        });
+    } catch (...) {
+        error = std::current_exception();
+    }
+    if (error) {
+        co_await context_.store.discard(named);
+        std::rethrow_exception(error);
+    }
+    std::lock_guard lock(mutex_);
+    staging_ = std::move(named);
+    co_return true;
 }
 
 // All bytes have arrived and they are not the blob. Those who have seen bytes are cut; if nobody
@@ -155,10 +201,13 @@ Task<> Fetch::end_partial() {
     bool any = false;
     {
         std::lock_guard lock(mutex_);
-        any = !have_.empty() && !doubtful_ && !mismatch_;
+        // What had no room and no known size would have none the next time.
+        any = owns_ && !overtaken_ && !have_.empty() && !doubtful_ && !mismatch_ &&
+              (size_ || !unkept_);
     }
     if (!any) co_return co_await drop_file();
     const auto recorded = co_await record();
+    context_.left_by.put(digest_, group_);
     bool more = false;
     {
         std::lock_guard lock(mutex_);
@@ -190,9 +239,12 @@ Task<> Fetch::keep_only(std::shared_ptr<store::Staging> staging, meta::Extents e
 Task<> Fetch::drop_file() {
     if (!staging_) co_return;
     co_await context_.store.discard(staging_);
-    auto& metadata = context_.metadata;
-    const auto digest = digest_;
-    co_await context_.pool.run([&metadata, digest] { metadata.remove_staging(digest); });
+    if (owns()) {
+        auto& metadata = context_.metadata;
+        const auto digest = digest_;
+        co_await context_.pool.run([&metadata, digest] { metadata.remove_staging(digest); });
+        context_.left_by.erase(digest_);
+    }
     std::lock_guard lock(mutex_);
     row_bytes_ = 0;
     count_space_locked(0);

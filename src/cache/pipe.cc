@@ -394,7 +394,9 @@ upstream::BlobRange Pipe::next_range() const {
     std::lock_guard lock(mutex_);
     upstream::BlobRange range;
     range.first = position_;
-    if (!request_.size || end_ < *request_.size) range.last = end_ - 1;
+    range.size = request_.size;
+    // The closed form wherever it is a part: some know no other.
+    if (position_ > 0 || !request_.size || end_ < *request_.size) range.last = end_ - 1;
     if (resting_bytes_) {
         const uint64_t unread = position_ - least_offset_locked();
         const uint64_t bytes = *resting_bytes_ - std::min(unread, *resting_bytes_ * 3 / 4);

@@ -23,6 +23,7 @@
 #include "upstream/hosts.h"
 #include "upstream/judgement.h"
 #include "upstream/metrics.h"
+#include "upstream/parts.h"
 #include "upstream/token.h"
 #include "upstream/upstream.h"
 
@@ -33,6 +34,7 @@ struct Site {
     const Mirror mirror;
     const client::Url url;
     const client::Guard guard;
+    Parts parts;
     const std::shared_ptr<Host> host;
     // Set when GET /v2/ has told, or not, what this host asks for.
     std::atomic<TimePoint> greeted_until{};

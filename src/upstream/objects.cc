@@ -194,8 +194,12 @@ Task<BlobHeadAnswer> Upstream::Impl::blob_head_at(std::shared_ptr<Site> site,
     if (answer.outcome != Outcome::ok && !get_decides(asked) && !signed_for_get) co_return answer;
     const bool is_there = answer.outcome == Outcome::ok;
     request.method = "GET";
-    request.fields.emplace_back("Range", "bytes=0-0");
-    asked = co_await ask(site, std::move(request), std::make_shared<HeadSink>(), leash, deadline);
+    Request part = request;
+    part.fields.emplace_back("Range", "bytes=0-0");
+    asked = co_await ask(site, std::move(part), std::make_shared<HeadSink>(), leash, deadline);
+    if (refuses_range(asked.status, asked.same_origin) && !size_told(asked, digest))
+        asked =
+            co_await ask(site, std::move(request), std::make_shared<HeadSink>(), leash, deadline);
     const auto size = size_told(asked, digest);
     if (asked.status == 416 && (size || is_there)) asked.outcome = Outcome::ok;
     // The HEAD said that it is there: that the GET does not tell more takes nothing away.

@@ -154,6 +154,11 @@ bool Upstream::usable(size_t mirror, std::string_view repository, Purpose purpos
     return impl_->sites[mirror]->host->health.usable(purpose, repository, impl_->clock.now());
 }
 
+bool Upstream::gives_parts(size_t mirror) const {
+    check(mirror < impl_->sites.size(), "a mirror of this upstream");
+    return !impl_->sites[mirror]->parts.refused(impl_->clock.now());
+}
+
 void Upstream::report_bad(size_t mirror, std::string_view repository) {
     check(mirror < impl_->sites.size(), "a mirror of this upstream");
     Site& site = *impl_->sites[mirror];
@@ -165,6 +170,7 @@ void Upstream::report_bad(size_t mirror, std::string_view repository) {
 void Upstream::forget() {
     for (const auto& site : impl_->sites) {
         site->host->forget();
+        site->parts.forget();
         site->greeted_until = TimePoint{};
     }
     impl_->hosts.forget();

@@ -9,6 +9,7 @@ namespace weir::cache {
 
 Lab::Lab() {
     options.cache.chunk_bytes = 64 * kKib;
+    options.cache.space_step_bytes = 64 * kKib;
     options.cache.range_ahead_bytes = 256 * kKib;
     options.cache.record_bytes = 128 * kKib;
     options.cache.relay_buffer_bytes = 64 * kKib;
