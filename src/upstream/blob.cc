@@ -317,7 +317,7 @@ Task<BlobAnswer> Upstream::Impl::blob(
     if (started) started(leash);
 
     // A sink that does not gather may pause for as long as its client sleeps.
-    const Place place = co_await this->place(gather ? "blobs" : "relays", head_deadline);
+    const Place place = co_await this->place(sink->gathers() ? "blobs" : "relays", head_deadline);
     if (!place.permit.holds()) {
         answer.outcome = Outcome::throttled;
         answer.detail = place.refusal;

@@ -141,7 +141,7 @@ TEST_F(PartsTest, a_refusal_is_remembered_for_a_while_and_until_a_reload) {
     ranges.clear();
     EXPECT_EQ(rest().end, TransferEnd::complete);
     EXPECT_EQ(ranges, (std::vector<std::string>{""})) << "not tried each time";
-    up().forget_learnt();
+    up().forget();
     EXPECT_TRUE(up().gives_parts(0));
     EXPECT_EQ(rest().end, TransferEnd::complete);
     advance(Parts::kRefusedTime);
