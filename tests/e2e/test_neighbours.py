@@ -8,7 +8,8 @@ hot_manifest, hot_blob   no error, and p99 <= 3 x idle + 5 ms. What is idle is m
                          meanwhile; the larger counts.
 cold_pulls               of the good upstream: none fails, and their median is <= 1.2 x that before and after the attack. Direct
                          pulls are made between them: where those take longer than before, the machine does, and as much is allowed.
-livez                    <= 100 ms, and what three requests of "still" may have taken at the worst.
+livez                    <= 100 ms; on a machine that is busy with others, and a quarter of the time for which one of weir's threads
+                         was ready and had no processor, but half a second at most.
 memory                   at no time more than 256 MB.
 disk                     what was stored before is stored still, and all files together keep within cache.maxBytes (and a write-ahead
                          log of the database).
@@ -103,9 +104,9 @@ def cold(ordeal, seen):
 
 
 def livez(ordeal, seen):
-    worst, still = max(seen.hot["livez"]), max(seen.hot["still"])
-    if seen.errors["livez"] or worst > 0.1 + 3 * still:
-        yield f"/livez took {ms(worst)}, still {ms(still)}, {seen.errors['livez']} failed"
+    worst = max(seen.hot["livez"])
+    if seen.errors["livez"] or worst > 0.1 + min(seen.withheld / 4, 0.5):
+        yield f"/livez took {ms(worst)}, {ms(seen.withheld)} were withheld, {seen.errors['livez']} failed"
 
 
 def memory(ordeal, seen):

@@ -35,16 +35,16 @@ const char* mood_name(Mood mood) {
 }
 
 const char* what_name(What what) {
-    static constexpr const char* kNames[] = {"manifest",  "blob",  "tags",
-                                             "referrers", "token", "other"};
+    static constexpr const char* kNames[] = {"manifest", "blob", "tags", "referrers",
+                                             "token",    "ping", "other"};
     return kNames[static_cast<size_t>(what)];
 }
 
 const char* fault_name(Fault::Kind kind) {
     static constexpr const char* kNames[] = {
-        "none",       "cut",         "stall",       "flip",         "no_length",
-        "short_body", "more_length", "less_length", "wrong_offset", "ignore_range",
-        "absent",     "error",       "slow",        "no_digest"};
+        "none",        "cut",         "stall",        "flip",         "no_length",    "short_body",
+        "more_length", "less_length", "wrong_offset", "ignore_range", "refuse_range", "nothing",
+        "absent",      "error",       "slow",         "no_digest"};
     return kNames[static_cast<size_t>(kind)];
 }
 
@@ -94,6 +94,7 @@ void Internet::parse(Ask& ask, const client::Call& call) const {
     if (sscanf(name.c_str(), "m%zu.r%zu.sim", &ask.mirror, &ask.registry) != 2) return;
     static const std::pair<std::string_view, What> kKinds[] = {
         {"/manifests/", What::manifest}, {"/blobs/", What::blob}, {"/referrers/", What::referrers}};
+    if (path == "/v2/") ask.what = What::ping;
     if (!path.starts_with("/v2/")) return;
     path = path.substr(4);
     for (const auto& [mark, what] : kKinds) {
@@ -198,6 +199,7 @@ Serving Internet::answer(Ask& ask, const client::Call& call) {
                                             R"(scope="repository:{}:pull")",
                                             site.closed ? ask.host : "auth.sim", ask.repository));
     } else {
+        if (ask.what == What::ping) return with_body(200, "application/json", "{}");
         const Repository* repo = nullptr;
         if (ask.registry < content_.registries.size())
             repo = content_.registries[ask.registry].find(ask.repository);
@@ -239,10 +241,13 @@ void Internet::delivered(uint64_t id, uint64_t first, uint64_t bytes) {
     const auto digest = oci::Digest::parse(ask.reference);
     if (!digest) return;
     Given& given = given_[*digest];
-    const uint64_t before = given.bytes.total();
+    // Registries share nothing: each may be asked for what another is giving.
+    meta::Extents& by = given.by[ask.registry];
+    const uint64_t before = by.total();
+    by.insert(first, first + bytes);
     given.bytes.insert(first, first + bytes);
     given.total += bytes;
-    given.twice += bytes - (given.bytes.total() - before);
+    if (ask.ranged || !given.no_part) given.twice += bytes - (by.total() - before);
     ask.next = first + bytes;
 }
 
@@ -251,6 +256,8 @@ void Internet::ended(uint64_t id, client::End end) {
     ask.over = true;
     ask.end = end;
     ask.ended_at = loop_.now();
+    if (ask.what == What::blob && ask.ranged && ask.bytes == 0)
+        if (const auto digest = oci::Digest::parse(ask.reference)) given_[*digest].no_part = true;
     if (on_end) on_end(ask);
 }
 

@@ -11,8 +11,9 @@ namespace weir::sim {
 using namespace std::chrono_literals;
 
 constexpr Duration kStreetTime = 60s;  // in which the script begins
-constexpr uint64_t kDisk =
-    24 << 20;  // more than all that is honest, and than an evil upstream may have of it
+// Room for more than all that is honest and what an evil upstream may have; or so little that
+// nearly everything is relayed.
+constexpr uint64_t kDisk = 24 << 20, kFullDisk = 10'000;
 
 std::string Errand::text() const {
     static constexpr const char* kNames[] = {
@@ -157,7 +158,7 @@ MachineOptions Street::options() {
     options.fetch.segment_min_bytes = 32768;
     options.upstream.max_concurrent = 64;
     options.upstream.timeouts.stall = 5s;
-    options.limits.max_bytes = kDisk;
+    options.limits.max_bytes = random_.unit() < 0.2 ? kFullDisk : kDisk;
     options.mirrors.assign(registries_ + 1, 1);
     if (closed_) options.logins.insert(0);
     options.seed = seed_;

@@ -54,6 +54,7 @@ private:
     Task<> visitor();
     Task<> trespass(size_t route);
     Task<> loiter(const cache::BlobView&, size_t route, const oci::Digest&);
+    Task<> peek(const cache::BlobView&, uint64_t first, uint64_t last);
     void check_given(size_t route, const oci::Digest&);
     bool is_evil(size_t route) const { return route >= honest_routes_; }
 

@@ -58,7 +58,9 @@ Task<> Street::trespass(size_t route) {
                 wanted.push_back(
                     {evil_random_.below(100'000), evil_random_.below(200'000) + 100'000});
             const auto view = co_await cache.blob(target, digest, wanted, false);
-            co_await loiter(view, route, digest);
+            if (wanted.empty()) co_await loiter(view, route, digest);
+            if (!wanted.empty() && *wanted[0].first < view.size)
+                co_await peek(view, *wanted[0].first, *wanted[0].last);
         }
     } catch (const Failure& failure) {
         if (failure.kind() == Kind::internal)
@@ -90,6 +92,15 @@ Task<> Street::loiter(const cache::BlobView& view, size_t route, const oci::Dige
     if (crypto::digest_of(digest.algorithm(), all) != digest)
         wrong("a blob was completed that is not what its digest says");
     if (is_evil(route)) check_given(route, digest);
+}
+
+// Some of what it asked for.
+Task<> Street::peek(const cache::BlobView& view, uint64_t first, uint64_t last) {
+    const auto reader = view.reader(first, std::min(last, view.size - 1) + 1 - first);
+    for (uint64_t n = evil_random_.below(20); n > 0; --n) {
+        if (!co_await reader->next(1 + evil_random_.below(20'000))) break;
+        if (evil_random_.unit() < 0.3) co_await sleep_for(between(evil_random_, 0s, 5s));
+    }
 }
 
 // A repository gives what its own upstream gave. What is public it gives too where its upstream

@@ -56,8 +56,9 @@ class Companion:
             self.process.wait()
 
 
-# What was seen of everybody else for a while. `hot` is by target: seconds of each request.
-Seen = collections.namedtuple("Seen", "hot errors through direct failed rss")
+# What was seen of everybody else for a while. `hot` is by target: seconds of each request. `withheld`: so long the machine let
+# the one of weir's threads wait that it let wait the longest.
+Seen = collections.namedtuple("Seen", "hot errors through direct failed rss withheld")
 
 
 class World:
@@ -88,6 +89,7 @@ class World:
     def look(self, seconds, kind="calm"):
         """Measures for at least so long: two pulls through weir, one directly, and so on; the hot ones beside it."""
         self.probe.ask("forget")
+        before = self.waited()
         until = time.monotonic() + seconds
         through, direct, failed = [], [], []
         while (time.monotonic() < until or not direct) and len(failed) < 5:
@@ -97,7 +99,16 @@ class World:
                 except (AssertionError, OSError, ValueError) as error:
                     failed.append(f"{how}: {error!r:.200}")
         told = self.probe.ask("tell")
-        return Seen(told["seconds"], told["errors"], through, direct, failed, self.weir.rss())
+        withheld = max((waited - before.get(thread, waited) for thread, waited in self.waited().items()), default=0.0)
+        return Seen(told["seconds"], told["errors"], through, direct, failed, self.weir.rss(), withheld)
+
+    def waited(self):
+        """Seconds that each thread of weir's was ready to run and had no processor, as the kernel counts them."""
+        found = {}
+        for path in pathlib.Path(f"/proc/{self.weir.pid}/task").glob("*/schedstat"):
+            with contextlib.suppress(OSError):
+                found[path.parent.name] = int(path.read_text().split()[1]) / 1e9
+        return found
 
     @contextlib.contextmanager
     def under(self, name):
