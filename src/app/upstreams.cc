@@ -66,8 +66,13 @@ Upstreams::Entry Upstreams::make(const config::Config& config,
     }
     const client::Tls tls = upstream_tls(registry, state_root_);
     entry.bundle = tls.ca_file;
-    entry.upstream = std::make_shared<upstream::Upstream>(upstream_options(config, registry, tls),
-                                                          client_, clock_, random_, std::move(who));
+    auto options = upstream_options(config, registry, tls);
+    options.is_upstream = [book = book_](std::string_view host_port) {
+        const auto credentials = book->get();
+        return credentials && credentials->is_upstream(host_port);
+    };
+    entry.upstream = std::make_shared<upstream::Upstream>(std::move(options), client_, clock_,
+                                                          random_, std::move(who));
     return entry;
 }
 
@@ -109,7 +114,7 @@ void Upstreams::commit(Prepared prepared) {
     }
     // Only this thread writes entries_. A kept upstream keeps its tokens and its places; what it
     // took hosts to want, and whom it set aside, ends with a reload.
-    for (const Entry& entry : before) entry.upstream->forget_learnt();
+    for (const Entry& entry : before) entry.upstream->forget();
     const auto in_use = [this](const std::string& bundle) {
         return std::ranges::find(entries_, bundle, &Entry::bundle) != entries_.end();
     };

@@ -45,6 +45,11 @@ bool is_policy(int status) {
     return status == 402 || status == 412 || status == 423 || status == 451;
 }
 
+// 410: no longer here, told so for this one.
+bool is_gone(const upstream::Answer& answer) {
+    return answer.outcome == Outcome::rejected && answer.status == 410;
+}
+
 Kind kind_of(const upstream::Answer& answer) {
     switch (answer.outcome) {
         case Outcome::refused:
@@ -88,7 +93,8 @@ Failure Verdict::failure(Kind absent, const std::string& what) const {
     if (answers_ == 0)
         return Failure(absent,
                        fmt::format("{} is not stored here and no upstream serves it", what));
-    if (all_not_found()) return Failure(absent, fmt::format("{}: {}", what, worst_.detail));
+    if (all_not_found() || is_gone(worst_))
+        return Failure(absent, fmt::format("{}: {}", what, worst_.detail));
     Failure failure(kind_of(worst_), fmt::format("{}: {}", what, worst_.detail));
     failure.retry_after = worst_.retry_after;
     return failure;

@@ -501,6 +501,7 @@ void Exchange::finish(CURLcode code) {
     let_go_of_names(code);
     reply_.end = judge(code);
     reply_.detail = describe(code);
+    reply_.connected = phase_ != Phase::connecting;
     if (phase_ != Phase::body) reply_.head = {};
     if (alarms_) alarms_->clear(this);
     if (easy_) curl_easy_cleanup(std::exchange(easy_, nullptr));

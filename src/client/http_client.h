@@ -157,6 +157,7 @@ struct ReplyEnd {
     Duration time_to_head{};
     // The address that answered is in a private network; unknown, so false, behind a proxy.
     bool from_private = false;
+    bool connected = false;  // there was somebody to send the request to
 };
 
 class HttpClient {

@@ -206,6 +206,8 @@ void Credentials::add_file(const std::string& path, int rank, bool zot) {
 Credentials Credentials::load(const Config& config) {
     Credentials all;
     for (const Registry& registry : config.registries) {
+        for (const std::string& text : registry.urls)
+            if (auto url = parse_url(text)) all.upstreams_.insert(canonical_host(url->host_text()));
         size_t index = 0;
         for (const Login& login : registry.settings.credentials) {
             const std::string where =
@@ -236,6 +238,10 @@ Credentials Credentials::load(const Config& config) {
         }
     }
     return all;
+}
+
+bool Credentials::is_upstream(std::string_view host_port) const {
+    return upstreams_.contains(canonical_host(host_port));
 }
 
 std::optional<Credential> Credentials::find(std::string_view host_port,

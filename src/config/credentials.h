@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -47,6 +48,9 @@ public:
     // where it is the scheme's); `repository` is the upstream's name. nullopt: anonymous.
     std::optional<Credential> find(std::string_view host_port, std::string_view repository) const;
 
+    // Whether a configured registry is asked there; as in find().
+    bool is_upstream(std::string_view host_port) const;
+
     // Changes when one of the files that load() read, or looked for, changed; cheap enough to ask
     // every few seconds.
     static uint64_t stamp(const Config& config);
@@ -67,6 +71,7 @@ private:
     void add(std::string_view host, std::string_view pattern, int rank, Credential);
     void add_file(const std::string& path, int rank, bool zot);
     std::vector<Entry> entries_;
+    std::set<std::string> upstreams_;  // hosts of all registries, as in Entry
     std::vector<std::string> warnings_;
 };
 

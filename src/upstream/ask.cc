@@ -69,6 +69,7 @@ Task<Asked> Upstream::Impl::ask(std::shared_ptr<Site> site, Request request,
     client::Followed followed = co_await client::follow(
         http, make_call(*site, request, leash, deadline), answer, std::move(rules), &visit);
     Asked asked = asked_of(*site, std::move(followed), *answer);
+    asked.with_login = *request.with_login;
     if (const auto& stopped = visit.stopped()) {
         asked.outcome = stopped->outcome;
         asked.detail = stopped->detail;

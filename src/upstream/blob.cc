@@ -47,8 +47,12 @@ namespace {
 // any time.
 class BlobAdapter : public client::Sink {
 public:
-    BlobAdapter(BlobRange range, std::shared_ptr<BlobSink> sink, metrics::Counter& bytes)
-        : range_(range), sink_(std::move(sink)), counter_(bytes) {}
+    BlobAdapter(BlobRange range, std::shared_ptr<BlobSink> sink, metrics::Counter& bytes,
+                std::shared_ptr<const std::atomic<bool>> with_login)
+        : range_(range),
+          sink_(std::move(sink)),
+          counter_(bytes),
+          with_login_(std::move(with_login)) {}
 
     client::BodyAction on_head(const client::ReplyHead& head) override {
         head_seen_ = true;
@@ -82,7 +86,7 @@ public:
 private:
     std::optional<BlobHead> whole(const client::ReplyHead& head) {
         expected_ = head.content_length;
-        return BlobHead{0, head.content_length};
+        return BlobHead{0, head.content_length, *with_login_};
     }
 
     std::optional<BlobHead> partial(const client::ReplyHead& head) {
@@ -102,7 +106,7 @@ private:
         expected_ = length;
         const bool to_the_end = given->whole && given->last + 1 == *given->whole;
         short_ = !to_the_end && (range_.suffix > 0 || range_.last != given->last);
-        return BlobHead{given->first, given->whole};
+        return BlobHead{given->first, given->whole, *with_login_};
     }
 
     bool is_the_part(const ContentRange& given) const {
@@ -129,6 +133,7 @@ private:
     const BlobRange range_;
     const std::shared_ptr<BlobSink> sink_;
     metrics::Counter& counter_;
+    const std::shared_ptr<const std::atomic<bool>> with_login_;
     std::atomic<bool> head_seen_{false};
     bool accepted_ = false;
     bool short_ = false;  // the mirror gives less than was asked for
@@ -153,7 +158,8 @@ TransferEnd end_of(client::End end, const BlobAdapter& adapter, const client::Le
     }
 }
 
-BlobAnswer answer_of(const Asked& asked, const BlobAdapter& adapter, const client::Leash& leash) {
+BlobAnswer answer_of(const Asked& asked, const BlobAdapter& adapter, bool asked_for_part,
+                     const client::Leash& leash) {
     BlobAnswer answer;
     take(answer, asked);
     answer.bytes = adapter.bytes();
@@ -161,7 +167,11 @@ BlobAnswer answer_of(const Asked& asked, const BlobAdapter& adapter, const clien
         const auto given = ContentRange::parse(asked.reply.head.fields.get("Content-Range"));
         if (given && !given->satisfied) answer.beyond = given->whole;
         // Without a size it speaks of the range, not of the blob.
-        answer.outcome = answer.beyond ? Outcome::ok : Outcome::failed;
+        if (answer.beyond) {
+            answer.outcome = Outcome::ok;
+        } else if (asked_for_part) {
+            answer.outcome = Outcome::failed;
+        }
         return answer;
     }
     if (!adapter.wrong().empty()) {
@@ -209,8 +219,9 @@ Task<BlobAnswer> Upstream::Impl::blob(
     }
     const auto leash = std::make_shared<client::Leash>();
     const bool gather = sink->gathers();
-    const auto adapter = std::make_shared<BlobAdapter>(range, std::move(sink), metrics.bytes);
     Request request;
+    const auto adapter =
+        std::make_shared<BlobAdapter>(range, std::move(sink), metrics.bytes, request.with_login);
     request.path = fmt::format("{}/blobs/{}", repository, digest.text());
     if (range.suffix > 0)
         request.fields.emplace_back("Range", fmt::format("bytes=-{}", range.suffix));
@@ -218,6 +229,7 @@ Task<BlobAnswer> Upstream::Impl::blob(
         request.fields.emplace_back("Range", fmt::format("bytes={}-{}", range.first, *range.last));
     else if (range.first > 0)
         request.fields.emplace_back("Range", fmt::format("bytes={}-", range.first));
+    const bool has_range = !request.fields.empty();
     request.repository = std::move(repository);
     request.purpose = Purpose::blob;
     request.bulk = true;
@@ -244,7 +256,7 @@ Task<BlobAnswer> Upstream::Impl::blob(
     try {
         const Curfew curfew(leash, head_deadline, [adapter] { return !adapter->head_seen(); });
         const Asked asked = co_await ask(site, std::move(request), adapter, leash, head_deadline);
-        answer = answer_of(asked, *adapter, *leash);
+        answer = answer_of(asked, *adapter, has_range, *leash);
         sign = sign_of_blob(answer, *leash);
     } catch (const Failure& failure) {  // a limit of weir, not of the mirror
         answer.outcome = Outcome::throttled;

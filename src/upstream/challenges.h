@@ -19,8 +19,8 @@
 namespace weir::upstream {
 
 inline constexpr std::chrono::minutes kChallengeLife{10};
-inline constexpr size_t kMaxChallenged = 1024;     // repositories of a host
-inline constexpr size_t kMaxChallengeText = 2048;  // of a realm or service; longer: not kept
+inline constexpr size_t kMaxChallenged = 256;     // repositories of a host; others have the hint
+inline constexpr size_t kMaxChallengeText = 512;  // of a realm or service; longer: not kept
 inline constexpr size_t kMaxActionsText = 64;
 
 struct Known {

@@ -1,6 +1,8 @@
 // Tokens and logins: what a host is shown for one repository.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/failure.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -52,11 +54,21 @@ std::optional<Known> challenge_of(const client::ReplyEnd& reply, const Door& doo
     return best;
 }
 
-// A login is named by host and port; where the port is the scheme's own, it is that of https.
+// A login is named by host and port; where the port is the scheme's own, it is that of https. What
+// a redirect leads to is shown the login of another upstream only where the operator trusts it.
 std::optional<Credential> Upstream::Impl::credential_for(const Door& door) const {
     if (!credentials) return std::nullopt;
-    if (!door.is_mirror && !door.url.secure() && door.url.port == kHttpPort) return std::nullopt;
-    return credentials(door.url.authority(), door.repository);
+    const std::string place = door.url.authority();
+    if (!door.is_mirror) {
+        const auto names = [&](const auto& entry) { return client::names(entry, door.url); };
+        const auto is_ours = [&](const auto& site) { return site->url.same_origin(door.url); };
+        if (!door.url.secure() && door.url.port == kHttpPort) return std::nullopt;
+        if (options.is_upstream && options.is_upstream(place) &&
+            std::ranges::none_of(options.trusted_hosts, names) &&
+            std::ranges::none_of(sites, is_ours))
+            return std::nullopt;
+    }
+    return credentials(place, door.repository);
 }
 
 Task<Grant> Upstream::Impl::grant(Door door, Known known, TimePoint deadline) {
@@ -69,6 +81,7 @@ Task<Grant> Upstream::Impl::grant(Door door, Known known, TimePoint deadline) {
                            "asks for a user and password, and none are configured");
     Grant grant;
     grant.authorization = Secret(basic(*credential));
+    grant.with_login = true;
     co_return grant;
 }
 
@@ -78,6 +91,7 @@ Task<Grant> Upstream::Impl::bearer_grant(Door door, Known known,
     Grant grant;
     if (credential && credential->username.empty() && !credential->token.empty()) {
         grant.authorization = Secret("Bearer " + credential->token.reveal());
+        grant.with_login = true;
         co_return grant;
     }
     auto realm = judge_realm(known.realm, door.url, known.inside, options.trusted_hosts);
@@ -101,6 +115,7 @@ Task<Grant> Upstream::Impl::bearer_grant(Door door, Known known,
     if (!door.repository.empty())
         wish.scope = fmt::format("repository:{}:{}", door.repository,
                                  known.actions[static_cast<size_t>(door.purpose)]);
+    grant.with_login = credential.has_value();
     wish.credential = std::move(credential);
     wish.tls = site.mirror.tls;
     if (!realm->own_origin || !door.is_mirror) {

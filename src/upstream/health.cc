@@ -135,7 +135,7 @@ std::optional<Health::Refusal> Health::enter(Purpose purpose, std::string_view r
 }
 
 void Health::fail(Row& row, bool was_probe, bool may_open, TimePoint now, std::string_view why) {
-    row.why = why;
+    row.why = why.substr(0, kMaxWhyBytes);
     row.touched = now;
     ++row.failures;
     if (row.open && !was_probe) return;  // a request from before it was set aside

@@ -37,7 +37,8 @@ inline constexpr std::chrono::seconds kMaxRetryAfter{300};    // longer wishes a
 inline constexpr std::chrono::seconds kDefaultRetryAfter{1};  // a 429 that doesn't say
 inline constexpr size_t kHostFaultRepositories = 3;
 inline constexpr uint32_t kMaxProbes = 4;
-inline constexpr size_t kMaxTroubles = 512;  // repositories in trouble, by host and purpose
+inline constexpr size_t kMaxTroubles = 256;  // repositories in trouble, by host and purpose
+inline constexpr size_t kMaxWhyBytes = 200;
 
 // How a request ended, as far as it tells about the host.
 enum class Sign {

@@ -12,7 +12,7 @@
 
 namespace weir::upstream {
 
-inline constexpr size_t kMaxHosts = 64;  // beside the mirrors; the one asked longest ago goes
+inline constexpr size_t kMaxHosts = 32;  // beside the mirrors; the one asked longest ago goes
 
 struct Host {
     Host(const Options& options, Random& random)

@@ -54,6 +54,8 @@ struct Request {
     uint64_t max_body_bytes = UINT64_MAX;
     bool bulk = false;
     bool gather = false;
+    // Set before each send with a login of ours, to whatever host; it stays set.
+    std::shared_ptr<std::atomic<bool>> with_login = std::make_shared<std::atomic<bool>>(false);
 };
 
 // Whose failures and hold-offs a request's are.
@@ -77,8 +79,9 @@ struct Grant {
     Outcome outcome = Outcome::ok;
     std::string detail;
     std::optional<std::chrono::seconds> retry_after;
-    Secret authorization;  // empty: nothing is sent
-    std::string key;       // of the token; empty for Basic
+    Secret authorization;     // empty: nothing is sent
+    bool with_login = false;  // it is a login of ours, or was got with one
+    std::string key;          // of the token; empty for Basic
     Secret token;
     bool fresh = false;  // just made: asking for another one would not help
 };

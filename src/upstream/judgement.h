@@ -2,7 +2,7 @@
 //
 // | answer                                   | outcome     | asked again | sign of its host |
 // | 200, 206                                 | ok          | no          | good             |
-// | 404, 410                                 | not_found   | no          | good             |
+// | 404                                      | not_found   | no          | good             |
 // | 401, 403                                 | refused     | no          | good             |
 // | 429; 503 with Retry-After                | throttled   | yes, later  | none (hold-off)  |
 // | 408, 421, 425, 5xx; 1xx, 2xx, 3xx that   | failed      | yes         | bad              |
@@ -11,7 +11,7 @@
 // | any other 4xx                            | rejected    | no          | good             |
 // | no connection                            | unreachable | yes         | dead             |
 // | no head within the time                  | timeout     | yes         | silent           |
-// | cut, broken, stalled                     | failed,     | yes         | bad              |
+// | cut, broken, stalled; closed without one | failed,     | yes         | bad              |
 // |                                          | timeout     |             |                  |
 // | led to where weir must not go            | forbidden   | no          | none             |
 //

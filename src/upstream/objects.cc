@@ -23,6 +23,13 @@ bool lacks_method(int status) {
     return status == 405 || status == 501;
 }
 
+// A "no" to a HEAD that the GET has to repeat: where a HEAD is not known, or not thought of, it is
+// answered with anything, also with 404 or a length that is none.
+bool get_decides(const Asked& asked) {
+    return lacks_method(asked.status) || asked.outcome == Outcome::not_found ||
+           asked.outcome == Outcome::rejected || asked.reply.end == client::End::protocol;
+}
+
 // Collects a manifest and sums it while it comes, on the transfer thread: by the digest that was
 // asked for, or by the one that the answer claims.
 class ManifestSink : public client::TextSink {
@@ -141,7 +148,7 @@ Task<ManifestAnswer> Upstream::Impl::manifest_at(std::shared_ptr<Site> site, std
         request.method = "HEAD";
         const Asked asked = co_await ask(site, request, nullptr, leash, deadline);
         auto answer = told_by_head(asked, reference, options.max_manifest_bytes);
-        if (answer && !lacks_method(asked.status)) co_return *std::move(answer);
+        if (answer && !get_decides(asked)) co_return *std::move(answer);
         request.method = "GET";
     }
     std::optional<oci::Digest> wanted;
@@ -180,8 +187,7 @@ Task<BlobHeadAnswer> Upstream::Impl::blob_head_at(std::shared_ptr<Site> site,
     }
     // A signed CDN address may be good for GET alone, and some answers to HEAD have no length.
     const bool signed_for_get = !asked.same_origin && (asked.status == 403 || asked.status == 400);
-    if (answer.outcome != Outcome::ok && !lacks_method(asked.status) && !signed_for_get)
-        co_return answer;
+    if (answer.outcome != Outcome::ok && !get_decides(asked) && !signed_for_get) co_return answer;
     const bool is_there = answer.outcome == Outcome::ok;
     request.method = "GET";
     request.fields.emplace_back("Range", "bytes=0-0");
@@ -225,7 +231,8 @@ Task<ListAnswer> Upstream::Impl::list_at(std::shared_ptr<Site> site, std::string
     ListAnswer answer;
     take(answer, asked);
     // The API is missing, or led away to what is none: the caller falls back.
-    const bool no_api = lacks_method(asked.status) || asked.outcome == Outcome::rejected ||
+    const bool no_api = lacks_method(asked.status) ||
+                        (asked.outcome == Outcome::rejected && asked.status != 410) ||
                         (asked.elsewhere && asked.status != 0);
     if (referrers && answer.outcome != Outcome::ok && no_api) answer.outcome = Outcome::not_found;
     if (answer.outcome != Outcome::ok) co_return answer;

@@ -29,7 +29,6 @@ Outcome outcome_of_status(int status, const Setting& setting) {
         case 206:
             return Outcome::ok;
         case 404:
-        case 410:
             return Outcome::not_found;
         case 400:
         case 401:
@@ -98,8 +97,9 @@ Outcome outcome_of(const client::ReplyEnd& reply, const Setting& setting) {
         case client::End::stopped:
             return outcome_of_status(status, setting);
         case client::End::cancelled:
-        case client::End::unreachable:
             return Outcome::unreachable;
+        case client::End::unreachable:
+            return reply.connected ? Outcome::failed : Outcome::unreachable;
         case client::End::forbidden:
             return Outcome::forbidden;
         case client::End::timeout:
@@ -157,6 +157,7 @@ void take(Answer& answer, const Asked& asked) {
     answer.mirror = asked.mirror;
     answer.status = asked.status;
     answer.elsewhere = asked.elsewhere;
+    answer.with_login = asked.with_login;
 }
 
 bool outranks(Outcome a, Outcome b) {

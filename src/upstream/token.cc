@@ -76,6 +76,12 @@ void set_post(client::Call& call, const TokenWish& wish, const Credential& crede
     }
 }
 
+constexpr size_t kTokenOverheadBytes = 256;
+
+size_t weight(const std::pair<const std::string, Token>& entry) {
+    return entry.first.size() + entry.second.value.reveal().size() + kTokenOverheadBytes;
+}
+
 Token failed(Outcome outcome, std::string detail) {
     Token token;
     token.outcome = outcome;
@@ -135,12 +141,17 @@ Task<Token> Tokens::get(std::shared_ptr<const void> owner, TokenWish wish, TimeP
 void Tokens::drop(const std::string& key, const Secret& refused) {
     std::lock_guard lock(mutex_);
     const auto found = tokens_.find(key);
-    if (found != tokens_.end() && found->second.value == refused) tokens_.erase(found);
+    if (found != tokens_.end() && found->second.value == refused) erase(found);
 }
 
 size_t Tokens::size() const {
     std::lock_guard lock(mutex_);
     return tokens_.size();
+}
+
+size_t Tokens::bytes() const {
+    std::lock_guard lock(mutex_);
+    return bytes_;
 }
 
 std::optional<Token> Tokens::kept(const std::string& key) const {
@@ -150,16 +161,25 @@ std::optional<Token> Tokens::kept(const std::string& key) const {
     return found->second;
 }
 
+void Tokens::erase(std::map<std::string, Token>::iterator at) {
+    bytes_ -= weight(*at);
+    tokens_.erase(at);
+}
+
 void Tokens::keep(const std::string& key, const Token& token) {
     std::lock_guard lock(mutex_);
-    if (tokens_.size() >= kMaxTokens && !tokens_.contains(key)) {
-        const auto now = clock_.now();
-        std::erase_if(tokens_, [&](const auto& entry) { return now >= entry.second.ends_at; });
-        if (tokens_.size() >= kMaxTokens)
-            tokens_.erase(std::ranges::min_element(
-                tokens_, {}, [](const auto& entry) { return entry.second.ends_at; }));
+    if (const auto old = tokens_.find(key); old != tokens_.end()) erase(old);
+    const auto added = tokens_.emplace(key, token).first;
+    bytes_ += weight(*added);
+    while (tokens_.size() > kMaxTokens || (bytes_ > kMaxTokensBytes && tokens_.size() > 1)) {
+        // The one that ends first, but not this one.
+        auto first = tokens_.end();
+        for (auto at = tokens_.begin(); at != tokens_.end(); ++at)
+            if (at != added &&
+                (first == tokens_.end() || at->second.ends_at < first->second.ends_at))
+                first = at;
+        erase(first);
     }
-    tokens_[key] = token;
 }
 
 void Tokens::postpone(const std::string& key) {
@@ -176,7 +196,7 @@ Task<Token> Tokens::fetch(std::shared_ptr<const void> owner, TokenWish wish) {
     Token token = co_await ask(wish, by_post);
     if (token.outcome == Outcome::not_found && has_credential && !by_post)
         token = co_await ask(wish, true);
-    if (token.outcome == Outcome::not_found) token.outcome = Outcome::failed;
+    if (token.outcome == Outcome::not_found) token.outcome = Outcome::refused;
     metrics::counter("weir_upstream_token_requests_total", "Token requests, by what came of them",
                      {{"upstream", upstream_}, {"outcome", outcome_name(token.outcome)}})
         .Increment();

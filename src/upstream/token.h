@@ -24,6 +24,7 @@
 namespace weir::upstream {
 
 inline constexpr size_t kMaxTokens = 4096;
+inline constexpr size_t kMaxTokensBytes = 8 << 20;  // of one upstream's tokens and their names
 inline constexpr uint64_t kMaxTokenAnswerBytes = 64 * 1024;
 inline constexpr std::chrono::seconds kDefaultTokenLife{60};
 inline constexpr std::chrono::seconds kTokenRetry{5};  // after a renewal that failed
@@ -58,11 +59,13 @@ public:
     // Forgets a token that was refused, unless another has come since.
     void drop(const std::string& key, const Secret& refused);
     size_t size() const;
+    size_t bytes() const;
 
 private:
     std::optional<Token> kept(const std::string& key) const;
     void keep(const std::string& key, const Token&);
     void postpone(const std::string& key);
+    void erase(std::map<std::string, Token>::iterator at);
     Task<Token> fetch(std::shared_ptr<const void> owner, TokenWish);
     Task<Token> ask(TokenWish, bool by_post);
     Task<std::pair<Token, Sign>> send(TokenWish, bool by_post);
@@ -76,6 +79,7 @@ private:
     Flight<std::string, Token> flight_;
     mutable std::mutex mutex_;
     std::map<std::string, Token> tokens_;
+    size_t bytes_ = 0;  // of tokens_
 };
 
 }  // namespace weir::upstream

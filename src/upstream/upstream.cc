@@ -140,6 +140,12 @@ const std::string& Upstream::name() const {
 const Options& Upstream::options() const {
     return impl_->options;
 }
+bool Upstream::has_login(const std::string& repository) const {
+    return std::ranges::any_of(impl_->sites, [&](const auto& site) {
+        return !site->mirror.tls.client_certificate.empty() ||
+               (impl_->credentials && impl_->credentials(site->url.authority(), repository));
+    });
+}
 size_t Upstream::mirrors() const {
     return impl_->sites.size();
 }
@@ -158,7 +164,7 @@ void Upstream::report_bad(size_t mirror, std::string_view repository) {
     impl_->count_open();
 }
 
-void Upstream::forget_learnt() {
+void Upstream::forget() {
     for (const auto& site : impl_->sites) {
         site->host->forget();
         site->greeted_until = TimePoint{};

@@ -57,6 +57,8 @@ struct Answer {
     // It came from a host that the mirror sent us to (a redirect's target, a token server): nothing
     // that is wrong with it is the mirror's.
     bool elsewhere = false;
+    // It was given to a login of ours: a password, a token got with one, a client's certificate.
+    bool with_login = false;
 };
 
 // What is asked for. Challenges, failures and hold-offs are kept apart by it.
@@ -86,6 +88,7 @@ enum class ListKind { tags, referrers };
 struct BlobHead {
     uint64_t first = 0;                  // offset of the first byte that follows
     std::optional<uint64_t> whole_size;  // of the blob
+    bool with_login = false;             // as in Answer
 };
 
 // Receives a blob's bytes on a transfer thread; see client::Sink.
@@ -158,6 +161,9 @@ struct Options {
     std::vector<std::string>
         trusted_hosts;  // realms and redirects may also point here (host or host:port)
     std::string proxy;
+    // Whether "host:port" is asked as an upstream. What a redirect leads to is shown its own login,
+    // but not that of another upstream: its repositories would come out under our names.
+    std::function<bool(std::string_view host_port)> is_upstream;
 };
 
 // A snapshot for the status page and metrics.
@@ -176,6 +182,9 @@ public:
     ~Upstream();
     const std::string& name() const;
     const Options& options() const;
+
+    // A login is configured that a mirror may get for this repository, whether or not it asks.
+    bool has_login(const std::string& repository) const;
 
     // GET or HEAD <repository>/manifests/<reference>, over the mirrors in order, with retries
     // inside the deadline. What comes has the digest that was asked for and the one it claims, and
@@ -203,7 +212,7 @@ public:
     void report_bad(size_t mirror, std::string_view repository);
     // Ends all that was learnt of hosts: challenges, failures, hold-offs. Tokens stay. For a
     // reload.
-    void forget_learnt();
+    void forget();
 
     Status status() const;
 

@@ -42,9 +42,14 @@ Visit::Visit(std::shared_ptr<Upstream::Impl> impl, std::shared_ptr<Site> site, R
       deadline_(deadline) {}
 
 Task<bool> Visit::before(const client::Url& at, client::Call& call) {
-    if (!stay_ || !stay_->door.url.same_origin(at)) co_await arrive(at);
+    if (!stay_ || !stay_->door.url.same_origin(at)) {
+        co_await arrive(at);
+    } else if (auto name = repository_in(at.path()); stay_->sends > 0 && !name.empty()) {
+        stay_->door.repository = std::move(name);  // a redirect may lead to another one
+    }
     if (!enter()) co_return false;
     call.authorization = stay_->pass.authorization;
+    if (stay_->pass.with_login || !call.tls.client_certificate.empty()) *request_.with_login = true;
     co_return true;
 }
 

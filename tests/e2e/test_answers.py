@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from support import wire
+from support import clients, wire
+from support.proc import eventually
 
 POLICY = json.dumps({"errors": [{"code": "PROJECTPOLICYVIOLATION", "message": "it has 3 vulnerabilities"}]})
 
@@ -52,7 +53,7 @@ def test_a_hold_off_ends_with_a_reload(open_front, new_weir, multi):
     open_front.heal()
     assert wire.ask(weir, manifest("lab/multi")).status == 429
     weir.reload()
-    assert wire.ask(weir, manifest("lab/multi")).digest == multi.top.digest
+    eventually(lambda: wire.ask(weir, manifest("lab/multi")).digest == multi.top.digest, say="the reload")
 
 
 # --- row 3, kind 1: of whom an answer speaks
@@ -88,6 +89,27 @@ def test_page_sizes_that_are_refused_cost_nobody_a_pull(front, weir, multi):
             answer = wire.ask(weir, f"/v2/docker.io/lab/multi/tags/list?{query}&last={number}")
             assert answer.status == 200 or 400 <= answer.status < 500, answer.status
     assert wire.ask(weir, manifest("lab/multi")).digest == multi.top.digest
+
+
+def test_odd_page_sizes_at_a_real_registry_cost_nobody_a_pull(front, weir, multi):
+    for query in ("n=x", "n=-1", "n=0", "n=99999999999999999999"):
+        for _ in range(3):
+            answer = wire.ask(weir, f"/v2/docker.io/lab/multi/tags/list?{query}")
+            assert answer.status == 200 or 400 <= answer.status < 500, (query, answer.status)
+    wire.pull(weir, "docker.io/lab/multi", "v1")
+
+
+@pytest.mark.parametrize("client", [clients.Skopeo, clients.Crane])
+def test_a_client_reads_why_an_image_is_refused_and_pulls_the_next(client, front, weir, multi):
+    client = client()
+    front.rule({"name": "lab/blocked"}, status=412, body=POLICY)
+    try:
+        for _ in range(3):
+            with pytest.raises(AssertionError, match="3 vulnerabilities|DENIED|denied|403"):
+                client.pull(weir, "lab/blocked", "v1", multi)
+        client.pull(weir, "lab/multi", "v1", multi)
+    finally:
+        client.stop()
 
 
 def test_a_registry_that_redirects_to_a_dead_host_still_gives_its_manifests(front, weir, multi):

@@ -103,6 +103,23 @@ def test_what_stands_in_a_blobs_place_costs_a_fetch_and_no_thread(weir, front, r
     assert "not a file" in weir.log()
 
 
+def test_a_pipe_in_the_place_of_what_was_half_fetched_costs_a_fetch(weir, front, registry, maker):
+    layer = registry.push("lab/half", "v1", maker.single((6_000_000,))).platforms[0].layers[0]
+    path = f"/v2/docker.io/lab/half/blobs/{layer.digest}"
+    front.rule({"kind": "blob"}, stall_after=3_000_000, times=1)
+    reading = wire.Reading(weir, path)
+    reading.read(1_000_000)
+    weir.kill()
+    reading.close()
+    staged = list((weir.state / "staging").iterdir())
+    assert staged
+    for place in staged:
+        place.unlink()
+        os.mkfifo(place)
+    weir.start()
+    assert wire.fetch(weir, path).digest == layer.digest
+
+
 @pytest.mark.parametrize("name", ["weir.db", "weir.db-wal", "weir.lock"])
 def test_a_link_in_a_state_files_place_is_a_sentence(start_weir, front, tmp_path, name):
     state = tmp_path / "root"

@@ -25,8 +25,10 @@ Kind told(std::initializer_list<upstream::Answer> answers) {
 TEST(Verdict, a_4xx_about_the_request_stays_one) {
     for (int status = 400; status < 500; ++status) {
         const bool policy = status == 402 || status == 412 || status == 423 || status == 451;
-        EXPECT_EQ(told({answer(Outcome::rejected, status)}),
-                  policy ? Kind::upstream_denied : Kind::upstream_rejected)
+        EXPECT_EQ(told({answer(Outcome::rejected, status)}), policy ? Kind::upstream_denied
+                                                             : status == 410
+                                                                 ? Kind::blob_unknown
+                                                                 : Kind::upstream_rejected)
             << status;
     }
 }

@@ -56,6 +56,20 @@ TEST(Credentials, of_docker_hub_are_found_by_any_of_its_names) {
     }
 }
 
+TEST(Credentials, know_which_hosts_are_upstreams) {
+    Config config;
+    Registry hub, lab;
+    hub.urls = {"https://registry-1.docker.io"};
+    lab.urls = {"https://Reg.Lab:5000", "http://mirror.lab"};
+    config.registries = {hub, lab};
+    const Credentials all = Credentials::load(config);
+    for (const char* host : {"docker.io", "index.docker.io", "reg.lab:5000", "mirror.lab",
+                             "mirror.lab:80", "mirror.lab:443"})
+        EXPECT_TRUE(all.is_upstream(host)) << host;
+    for (const char* host : {"reg.lab", "reg.lab:5001", "ghcr.io", ""})
+        EXPECT_FALSE(all.is_upstream(host)) << host;
+}
+
 TEST(Credentials, of_dockers_file_may_be_packed_tokens_or_plain) {
     const std::string path =
         file("docker.json", fmt::format(R"({{"credsStore": "x", "auths": {{

@@ -111,10 +111,30 @@ TEST_F(Objects, an_upstream_that_counts_heads_is_asked_by_get) {
     EXPECT_EQ(http.calls()[0].method, "GET");
 }
 
-TEST_F(Objects, a_missing_manifest_is_not_found_and_head_does_not_ask_twice) {
-    said = answer(404);
-    EXPECT_EQ(manifest(true).outcome, Outcome::not_found);
-    EXPECT_EQ(http.calls().size(), 1u);
+TEST_F(Objects, what_a_head_denies_the_get_decides_and_other_refusals_are_final) {
+    for (const int status : {404, 400, 406, 410, 412, 451}) {
+        said = answer(status);
+        const size_t before = http.calls().size();
+        EXPECT_NE(manifest(true).outcome, Outcome::ok);
+        EXPECT_EQ(http.calls().size(), before + 2) << status;
+        http.handle([&](const client::Call& call) {
+            return call.method == "HEAD" ? said : manifest_answer();
+        });
+        EXPECT_EQ(manifest(true).outcome, Outcome::ok) << status;
+        http.handle([&](const client::Call& call) {
+            return call.method == "HEAD" ? said
+                                         : answer(206, "0", {{"Content-Range", "bytes 0-0/7"}});
+        });
+        EXPECT_EQ(blob_head().size, 7u) << status;
+        http.handle([this](const client::Call&) { return said; });
+    }
+    for (const int status : {401, 403, 429, 500}) {
+        said = answer(status);
+        const size_t before = http.calls().size();
+        EXPECT_NE(manifest(true).outcome, Outcome::ok);
+        EXPECT_EQ(http.calls().size(), before + 1) << status;
+        upstream.reset();
+    }
 }
 
 TEST_F(Objects, each_status_and_end_has_its_outcome) {

@@ -116,7 +116,7 @@ TEST_F(Moved, what_was_learnt_is_tried_without_after_a_while_and_after_a_reload)
     EXPECT_EQ(manifest().outcome, Outcome::ok);
     EXPECT_FALSE(http.calls().back().authorization.empty());
     http.handle([](const client::Call&) { return manifest_answer(); });
-    up().forget_learnt();
+    up().forget();
     EXPECT_EQ(manifest().outcome, Outcome::ok);
     EXPECT_TRUE(http.calls().back().authorization.empty());
     upstream.reset();
@@ -209,6 +209,48 @@ TEST_F(OnTheWay, a_target_with_a_login_of_its_own_gets_that) {
               "Basic " + to_base64("bob:other"));
     for (const auto& call : http.calls_to("vanity.example"))
         EXPECT_TRUE(call.authorization.empty());
+}
+
+TEST_F(OnTheWay, a_redirect_to_another_repository_of_the_same_host_is_signed_in_to_as_that) {
+    options.mirrors = {{"https://registry.example", {}}};
+    http.handle([](const client::Call& call) {
+        if (call.url.find("/token") != std::string::npos)
+            return token_answer(call.url.find("new%2Fname") != std::string::npos ? "new" : "old");
+        if (call.url.find("/v2/new/name/") == std::string::npos)
+            return answer(301, "", {{"Location", "/v2/new/name/manifests/12"}});
+        return call.authorization.reveal() == "Bearer new"
+                   ? manifest_answer()
+                   : challenge("Bearer realm=\"https://registry.example/token\"");
+    });
+    EXPECT_EQ(manifest().outcome, Outcome::ok);
+}
+
+TEST_F(OnTheWay, the_login_of_another_upstream_is_not_shown_there_unless_it_is_trusted) {
+    options.is_upstream = [](std::string_view host) { return host == "real.example"; };
+    const auto who = [](std::string_view host, std::string_view) -> std::optional<Credential> {
+        if (host != "real.example") return std::nullopt;
+        return login("corp", "secret");
+    };
+    for (const bool trusted : {false, true}) {
+        if (trusted) options.trusted_hosts = {"real.example"};
+        upstream.emplace(options, http, clock, random, who);
+        const auto got = manifest();
+        EXPECT_EQ(got.outcome, Outcome::ok);
+        EXPECT_EQ(got.with_login, trusted);
+        EXPECT_EQ(http.calls_to("real.example/token").back().authorization.empty(), !trusted);
+        upstream.reset();
+    }
+}
+
+TEST_F(OnTheWay, what_a_login_at_any_host_brought_is_marked) {
+    upstream.emplace(options, http, clock, random,
+                     [](std::string_view host, std::string_view) -> std::optional<Credential> {
+                         if (host != "real.example") return std::nullopt;
+                         return login("bob", "other");
+                     });
+    EXPECT_TRUE(manifest().with_login);
+    upstream.reset();
+    EXPECT_FALSE(manifest().with_login);
 }
 
 TEST_F(OnTheWay, a_target_that_refuses_is_refused_and_named) {

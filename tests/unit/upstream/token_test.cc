@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "support/temporary_directory.h"
 #include "upstream/realm.h"
+#include "upstream/token.h"
 
 namespace weir::upstream {
 namespace {
@@ -251,6 +252,37 @@ TEST_F(Dance, the_token_servers_own_limits_are_the_upstreams) {
     EXPECT_EQ(manifest().outcome, Outcome::throttled);
     EXPECT_EQ(token_requests(), before);
     EXPECT_TRUE(up().usable(0, "library/debian", Purpose::manifest)) << "the registry is well";
+}
+
+TEST(TokensTest, are_bounded_in_number_and_bytes_whatever_a_server_gives) {
+    ManualClock clock;
+    Loop loop{clock};
+    SeededRandom random{1};
+    const Options options;
+    Hosts hosts(options, random);
+    FakeHttp http([](const client::Call&) { return token_answer(std::string(30'000, 't')); });
+    Tokens tokens("test", http, clock, hosts);
+    Scope scope("test");
+    const auto get = [&](int i) -> Task<> {
+        TokenWish wish;
+        wish.realm.url = *client::Url::parse("https://r.example/token");
+        wish.scope = "repository:a" + std::to_string(i) + ":pull";
+        co_await tokens.get(nullptr, wish, kNever);
+    };
+    for (int i = 0; i < 1000; ++i) {
+        scope.spawn(loop, [&get, i] { return get(i); });
+        while (loop.run_ready()) {
+        }
+        EXPECT_LE(tokens.bytes(), kMaxTokensBytes);
+    }
+    EXPECT_GT(tokens.size(), 100u);
+}
+
+TEST_F(Dance, a_token_server_that_is_none_gives_strangers_nothing) {
+    token_server = [](const client::Call&) { return answer(404); };
+    options.max_retries = 3;
+    EXPECT_EQ(manifest().outcome, Outcome::refused);
+    EXPECT_EQ(token_requests(), 1u);
 }
 
 TEST_F(Dance, a_token_answer_that_is_none_fails) {
