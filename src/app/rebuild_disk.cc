@@ -84,7 +84,7 @@ private:
         row.size = size;
         row.generation = fresh;
         row.created = row.accessed = rooms_.clock.wall();
-        row.upstream = upstream_of(digest);
+        row.upstream = row.private_of = upstream_of(digest);
         rooms_.engine.put_blob(row, "");
         ++run_.report.disk_blobs;
         run_.report.disk_bytes += size;
@@ -104,7 +104,7 @@ private:
     }
 
     std::string upstream_of(const oci::Digest& digest) {
-        for (const std::string& repository : rooms_.engine.linked_from(digest, 1)) {
+        for (const std::string& repository : rooms_.engine.wanted_by(digest, 1)) {
             const auto target = run_.hands.resolve ? run_.hands.resolve(repository) : nullptr;
             if (target && target->upstream_name) return *target->upstream_name;
         }

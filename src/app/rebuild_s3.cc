@@ -26,6 +26,7 @@ constexpr size_t kMaxRepositories = 64;
 struct Tag {
     std::string repository, name;
     meta::TagRow row;
+    bool linked = true;  // the repository could serve it; a name is no more than a name otherwise
 };
 
 // Where a digest stands among all: they are spread evenly, so this is how far a list in their order
@@ -59,6 +60,16 @@ public:
     Task<> tags() {
         co_await pages(What::tags, [this](const RemoteObject& object) { return tag(object); });
         run_.report.repositories = repositories_.size();
+        co_await link_reached();
+    }
+
+    // What they lead to is not linked for their sake.
+    Task<> names() {
+        for (const Tag& tag : names_) co_await put(tag);
+    }
+
+    Task<> link_reached() {
+        co_await rooms_.pool.run([this] { rooms_.engine.link_reached(); });
     }
 
     // Signatures and the like are reached from what they refer to.
@@ -119,11 +130,20 @@ private:
         auto found = co_await read_tag(object);
         if (!found) co_return;
         const Tag tag = std::move(*found);
-        if (!co_await manifest(tag.repository, tag.row.digest, tag.row.upstream, 0)) {
+        if (!co_await manifest(tag.row.digest, tag.row.upstream, 0)) {
             run_.problem(fmt::format("tag {}:{}: its manifest {} isn't in S3", tag.repository,
                                      tag.name, tag.row.digest.text()));
             co_return;
         }
+        if (tag.linked)
+            co_await put(tag);
+        else
+            names_.push_back(tag);
+        ++run_.report.tags;
+        repositories_.insert(tag.repository);
+    }
+
+    Task<> put(const Tag& tag) {
         co_await rooms_.pool.run([this, &tag] {
             rooms_.engine.put_tag(tag.repository, tag.name, tag.row);
             meta::UploadRow up;
@@ -132,8 +152,6 @@ private:
             up.name = tag.repository + "\n" + tag.name;
             rooms_.engine.upload_done(up);
         });
-        ++run_.report.tags;
-        repositories_.insert(tag.repository);
     }
 
     Task<std::optional<Tag>> read_tag(RemoteObject object) {
@@ -159,6 +177,9 @@ private:
         tag.row.upstream = oci::text_member(*fields, "upstream");
         if (const auto* checked = oci::member(*fields, "checked"); checked && checked->is_int64())
             tag.row.checked = WallTime(std::chrono::microseconds(checked->as_int64()));
+        // Not said by older versions.
+        if (const auto* linked = oci::member(*fields, "linked"); linked && linked->is_bool())
+            tag.linked = linked->get_bool();
         co_return tag;
     }
 
@@ -189,12 +210,11 @@ private:
         co_return row;
     }
 
-    // The manifest and what it reaches, linked to the repository.
-    Task<bool> manifest(std::string repository, oci::Digest digest, std::string upstream,
-                        size_t depth) {
+    // The manifest and what it reaches.
+    Task<bool> manifest(oci::Digest digest, std::string upstream, size_t depth) {
         auto row = co_await read_manifest(digest);
         if (!row) co_return false;
-        if (row->upstream.empty()) row->upstream = upstream;
+        if (row->upstream.empty()) row->upstream = row->private_of = upstream;
         const auto parsed = oci::parse_manifest(row->bytes, row->media_type);
         if (!parsed) {
             run_.problem(fmt::format("manifest {}: {}", digest.text(), parsed.error()));
@@ -203,14 +223,14 @@ private:
         std::vector<oci::Digest> references;
         for (const auto* list : {&parsed->blobs, &parsed->manifests})
             for (const auto& descriptor : *list) references.push_back(descriptor.digest);
-        co_await rooms_.pool.run([this, &row, &repository, &references] {
-            rooms_.engine.put_manifest(*row, repository, references, "");
+        co_await rooms_.pool.run([this, &row, &references] {
+            rooms_.engine.put_manifest(*row, "", references, "");
             rooms_.engine.found_in_s3(row->digest, row->bytes.size(), row->created);
         });
         if (manifests_.insert(digest).second) ++run_.report.manifests;
         // A platform that nobody has pulled isn't stored.
         for (const auto& child : parsed->manifests)
-            if (depth < kMaxDepth) co_await manifest(repository, child.digest, upstream, depth + 1);
+            if (depth < kMaxDepth) co_await manifest(child.digest, upstream, depth + 1);
         co_return true;
     }
 
@@ -226,14 +246,21 @@ private:
         if (repositories.empty()) left.push_back(object);
         const auto whose = co_await rooms_.pool.run(
             [this, subject] { return rooms_.engine.find_manifest(subject); });
-        for (const std::string& repository : repositories)
-            co_await manifest(repository, object.digest, whose ? whose->upstream : "", 0);
+        if (repositories.empty() ||
+            !co_await manifest(object.digest, whose ? whose->upstream : "", 0))
+            co_return;
+        // Of several, one may have had it for itself.
+        if (repositories.size() > 1) co_return;
+        co_await rooms_.pool.run([this, &repositories, &object] {
+            rooms_.engine.link(repositories.front(), object.digest);
+        });
     }
 
     Rebuilding& run_;
     Rooms& rooms_;
     store::Remote& remote_;
     std::set<std::string> repositories_;
+    std::vector<Tag> names_;           // not linked when they went up
     std::set<oci::Digest> manifests_;  // put
     std::set<oci::Digest> bad_;        // told once
 };
@@ -247,7 +274,9 @@ Task<> rebuild_from_s3(Rebuilding& run) {
     FromS3 source(run);
     co_await source.tags();
     co_await source.referrers();
+    co_await source.link_reached();
     co_await source.blobs();
+    co_await source.names();
     run.rooms.engine.enable_uploads(true);
 }
 

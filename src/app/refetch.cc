@@ -57,11 +57,12 @@ Task<bool> bring(Rooms& rooms, oci::Digest digest, uint64_t size, std::string up
     auto staging = co_await rooms.store.stage(digest, generation, size);
     auto sink = std::make_shared<StagingSink>(digest, size, staging->file);
     std::exception_ptr failure;
-    bool right = false;
+    bool right = false, with_login = false;
     try {
         const auto answer =
             co_await origin->read(digest, {}, sink, [](auto) {}, rooms.clock.now() + kHeadTime);
         sink->rethrow();
+        with_login = answer.with_login;
         right = answer.end == upstream::TransferEnd::complete && sink->is(digest);
         if (!right)
             log::debug("scrub", "{} from {}: {}", digest.text(), origin->key(), answer.detail);
@@ -81,7 +82,8 @@ Task<bool> bring(Rooms& rooms, oci::Digest digest, uint64_t size, std::string up
                       .generation = generation,
                       .created = now,
                       .accessed = now,
-                      .upstream = std::move(upstream)};
+                      .upstream = std::move(upstream),
+                      .private_of = with_login ? origin->upstream_name() : ""};
     const bool ours = co_await rooms.pool.run(
         [&rooms, row, origin] { return rooms.engine.put_blob(row, origin->proves()); });
     // The server was faster.

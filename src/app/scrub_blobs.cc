@@ -71,12 +71,13 @@ Task<std::string> look_at_file(Scrubbing& run, BlobState state) {
     co_return hasher.digest() == state.digest ? "" : "has another digest";
 }
 
-// Every mirror of every upstream whose repositories have the blob.
+// Every mirror of every upstream whose repositories have the blob, or name it: what these give is
+// verified, and theirs then.
 Task<cache::Origins> upstream_origins(Scrubbing& run, oci::Digest digest) {
     cache::Origins origins;
     if (!run.hands.resolve) co_return origins;
     const auto repositories = co_await run.rooms.pool.run(
-        [&run, digest] { return run.rooms.engine.linked_from(digest, kMaxRepositories); });
+        [&run, digest] { return run.rooms.engine.wanted_by(digest, kMaxRepositories); });
     for (const std::string& repository : repositories)
         if (const auto target = run.hands.resolve(repository))
             for (auto& origin : cache::origins_of(*target)) origins.push_back(std::move(origin));

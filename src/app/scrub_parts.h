@@ -1,4 +1,4 @@
-// app/scrub_parts.h: the two halves of a scrub; for the verb's own files.
+// app/scrub_parts.h: the parts of a scrub; for the verb's own files.
 #pragma once
 #include <string>
 #include <utility>
@@ -29,6 +29,8 @@ struct Scrubbing {
 
 // Rows: are their copies there, and right?
 Task<> scrub_blobs(Scrubbing&);
+// Manifests: are their bytes in the database right?
+Task<> scrub_manifests(Scrubbing&);
 // Files without a row, and staging rows without a file.
 Task<> scrub_left_overs(Scrubbing&);
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <filesystem>
 #include <ostream>
@@ -11,6 +12,7 @@
 #include "app/rebuild_parts.h"
 #include "base/failure.h"
 #include "base/text.h"
+#include "config/credentials.h"
 
 namespace weir::app {
 namespace {
@@ -46,6 +48,13 @@ void move_aside(const std::string& path, std::ostream& out) {
     out << fmt::format("the old database is {} now\n", aside);
 }
 
+bool has_logins(const config::Config& config) {
+    return config::Credentials::load(config).size() > 0 ||
+           std::ranges::any_of(config.registries, [](const config::Registry& registry) {
+               return !registry.cert_dir.empty();
+           });
+}
+
 }  // namespace
 
 bool is_empty(meta::Engine& engine) {
@@ -59,6 +68,7 @@ Task<RebuildReport> rebuild(Rooms& rooms, const RebuildOptions& options,
     Rebuilding run{rooms, options, hands, {}};
     co_await rebuild_from_s3(run);
     co_await rebuild_from_disk(run);
+    if (!hands.logins) co_await rooms.pool.run([&rooms] { rooms.engine.make_public(); });
     co_return std::move(run.report);
 }
 
@@ -82,6 +92,7 @@ int rebuild(const VerbArguments& arguments, const RebuildOptions& options, bool 
     Rooms& rooms = bench.rooms();
     RebuildHands hands;
     hands.resolve = bench.upstreams();
+    hands.logins = has_logins(bench.config());
     if (!arguments.json) hands.tell = [&](const std::string& line) { progress.line(out, line); };
     hands.progress = [&](std::string_view phase, double share) { progress.at(phase, share); };
     RebuildReport report;

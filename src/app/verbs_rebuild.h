@@ -4,6 +4,10 @@
 // From S3: tags, the manifests that they reach, those that refer to one of these, and blobs. From
 // the disk: blobs, which are all that it has; without S3 their manifests come from the upstreams
 // when they are asked for, and blobs that no pull has linked within storage.gcDelay are collected.
+//
+// A repository gets back the links to what its tags, and no other repository's, lead to
+// (Upkeep::link_reached); for the rest its upstream is asked again (cache/gate.h). How bytes came
+// is not known any more: where logins are configured, all counts as private of its upstream.
 #pragma once
 #include <iosfwd>
 #include <string>
@@ -30,6 +34,7 @@ inline constexpr size_t kMaxRebuildProblems = 10'000;
 
 struct RebuildHands {
     Resolve resolve;                               // whose a repository is; may be empty
+    bool logins = true;                            // some are configured
     std::function<void(const std::string&)> tell;  // may be empty
     std::function<void(std::string_view phase, double share)> progress;  // may be empty
 };

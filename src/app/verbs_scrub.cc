@@ -22,12 +22,14 @@ std::string line_of(const ScrubProblem& problem) {
 
 std::string summary(const ScrubReport& report) {
     return fmt::format(
-        "{} blobs: {} files ({}) on disk, {} of them wrong; {} objects in S3 ({} read), {} of them "
+        "{} manifests, {} of them wrong; {} blobs: {} files ({}) on disk, {} of them wrong; {} "
+        "objects in S3 ({} read), {} of them "
         "wrong; {} repaired, {} not checked; {} files without a row ({}) and {} staging rows "
         "without a file taken away",
-        report.blobs, report.disk_files, human_bytes(report.disk_bytes), report.bad_on_disk,
-        report.s3_objects, human_bytes(report.s3_bytes), report.bad_in_s3, report.repaired,
-        report.unchecked, report.orphans, human_bytes(report.orphan_bytes), report.stale_stagings);
+        report.manifests, report.bad_manifests, report.blobs, report.disk_files,
+        human_bytes(report.disk_bytes), report.bad_on_disk, report.s3_objects,
+        human_bytes(report.s3_bytes), report.bad_in_s3, report.repaired, report.unchecked,
+        report.orphans, human_bytes(report.orphan_bytes), report.stale_stagings);
 }
 
 json::object as_json(const ScrubReport& report) {
@@ -39,6 +41,7 @@ json::object as_json(const ScrubReport& report) {
                             {"outcome", problem.outcome}});
     return {
         {"clean", report.clean()},
+        {"database", {{"manifests", report.manifests}, {"bad", report.bad_manifests}}},
         {"blobs", report.blobs},
         {"disk",
          {{"files", report.disk_files}, {"bytes", report.disk_bytes}, {"bad", report.bad_on_disk}}},
@@ -68,6 +71,7 @@ std::optional<WallTime> changed_on_disk(const std::string& path) {
 
 Task<ScrubReport> scrub(Rooms& rooms, const ScrubOptions& options, const ScrubHands& hands) {
     Scrubbing run{rooms, options, hands, Pace(options.bytes_per_second), {}};
+    co_await scrub_manifests(run);
     co_await scrub_blobs(run);
     co_await scrub_left_overs(run);
     co_return std::move(run.report);

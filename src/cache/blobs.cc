@@ -10,15 +10,23 @@
 
 namespace weir::cache {
 namespace {
+using namespace std::chrono_literals;
+// How often another upstream's fetch is looked at by who waits for it.
+constexpr Duration kLookTime = 20ms;
+
 std::string_view sum_text(const oci::Digest& digest) {
     return as_text(digest.sum());
 }
-// Where the size has to be told to a client.
-uint64_t size_or_fail(std::optional<uint64_t> size, const oci::Digest& digest) {
-    if (!size)
-        throw Failure(Kind::upstream_bad,
-                      fmt::format("blob {}: no upstream tells its size", digest.text()));
-    return *size;
+
+std::string group_of(const Target& target) {
+    return fetch_group(origins_of(target), login_scope(target));
+}
+
+uint64_t size_of(const Told& told, const oci::Digest& digest) {
+    if (!told.size)
+        throw Failure(Kind::upstream_bad, fmt::format("{} does not tell the size of blob {}",
+                                                      told.upstream, digest.text()));
+    return *told.size;
 }
 
 }  // namespace
@@ -36,6 +44,7 @@ Blobs::Blobs(const Options& options, const MemoryShares& shares, meta::Metadata&
       links_(shares.links / 2, metadata),
       negatives_(shares.negative / 3, clock),
       bad_origins_(options.bad_origin_entries),
+      no_room_(options.bad_origin_entries),
       permits_(options.max_fetches, options.max_queued_fetches),
       context_{options, metadata, store, space, pool, clock, random, scope, permits_, bad_origins_},
       table_(context_),
@@ -97,7 +106,7 @@ Task<std::optional<std::string>> Blobs::redirect(TargetPtr target, oci::Digest d
     co_return co_await tiers_.remote->presigned_get(digest, valid);
 }
 
-void Blobs::linked(std::string_view repository, const oci::Digest& digest, uint64_t as_of) {
+void Blobs::remember_link(std::string_view repository, const oci::Digest& digest, uint64_t as_of) {
     links_.put(std::string(pair_key(repository, sum_text(digest))), true, as_of);
 }
 
@@ -138,23 +147,37 @@ Task<Blobs::Known> Blobs::look_up(TargetPtr target, oci::Digest digest) {
     known.stored = index_.get(digest);
     known.linked = links_.get(pair_key(target->repository, sum_text(digest))).has_value();
     if (known.stored && known.linked) co_return known;
+    struct Found {
+        std::optional<meta::BlobRow> blob;
+        bool linked = false;
+        bool named = true;
+    };
+    Found otherwise;
+    otherwise.linked = known.linked;
     const uint64_t as_of = metadata_.removals();
-    const auto row = co_await ask_disk(
+    const auto found = co_await ask_disk(
         pool_,
         [this, target, digest] {
-            return std::make_pair(metadata_.find_blob(digest),
-                                  metadata_.linked(target->repository, digest));
+            Found f;
+            f.blob = metadata_.find_blob(digest);
+            f.linked = metadata_.linked(target->repository, digest);
+            if (!f.linked) f.named = metadata_.named(target->repository, digest);
+            return f;
         },
-        std::make_pair(std::optional<meta::BlobRow>(), known.linked), &known.unread);
-    if (row.first && row.first->in_s3) known.in_durable_tier = row.first->size;
-    if (row.first && row.first->on_disk) {
-        known.stored = StoredBlob{row.first->size, row.first->generation,
-                                  std::make_shared<const std::string>(row.first->upstream), as_of};
+        std::move(otherwise), &known.unread);
+    if (found.blob) known.private_of = found.blob->private_of;
+    if (found.blob && found.blob->in_s3) known.in_durable_tier = found.blob->size;
+    if (found.blob && found.blob->on_disk) {
+        known.stored = StoredBlob{found.blob->size, found.blob->generation,
+                                  std::make_shared<const std::string>(found.blob->upstream), as_of};
         constexpr uint64_t kNameBytes = 96;  // of its upstream
         index_.put(digest, *known.stored, as_of, kNameBytes);
+    } else if (!found.linked) {
+        known.stored.reset();
     }
-    known.linked = row.second;
-    if (known.linked) linked(target->repository, digest, as_of);
+    known.linked = found.linked;
+    known.named = found.named;
+    if (known.linked) remember_link(target->repository, digest, as_of);
     co_return known;
 }
 
@@ -180,40 +203,63 @@ Task<std::shared_ptr<const File>> Blobs::open_file(oci::Digest digest, StoredBlo
     co_return file;
 }
 
-Task<std::optional<uint64_t>> Blobs::ask_upstream(TargetPtr target, oci::Digest digest, bool link) {
+Task<Told> Blobs::ask_upstream(TargetPtr target, oci::Digest digest) {
     Verdict verdict;
     const TimePoint deadline = clock_.now() + options_.miss_timeout * 9 / 10;
     for (const Candidate& candidate : target->candidates) {
         const auto answer =
             co_await candidate.upstream->blob_head(candidate.repository, digest, deadline);
-        if (answer.outcome == upstream::Outcome::ok) {
-            if (link) co_await this->link(target, digest);
-            co_return answer.size;
-        }
+        if (answer.outcome == upstream::Outcome::ok)
+            co_return Told{candidate.upstream->name(), answer.size, "", std::nullopt};
         verdict.add(answer);
     }
-    if (verdict.all_not_found())
-        negatives_.remember(negative_key(*target, digest), target->freshness->negative_ttl);
+    if (verdict.all_not_found()) co_await remember_missing(target, digest);
     throw verdict.failure(Kind::blob_unknown, fmt::format("blob {}", digest.text()));
+}
+
+Task<> Blobs::remember_missing(TargetPtr target, oci::Digest digest) {
+    negatives_.remember(negative_key(*target, digest), target->freshness->negative_ttl);
+    if (missing_) co_await missing_(target, digest);
 }
 
 Task<> Blobs::link(TargetPtr target, oci::Digest digest) {
     const uint64_t as_of = metadata_.removals();
+    if (links_.get(pair_key(target->repository, sum_text(digest)))) co_return;
     auto put = [this, target, digest] {
         metadata_.link(target->repository, digest);
         return true;
     };
-    if (co_await ask_disk(pool_, std::move(put), false)) linked(target->repository, digest, as_of);
+    if (co_await ask_disk(pool_, std::move(put), false))
+        remember_link(target->repository, digest, as_of);
 }
 
-Task<std::optional<uint64_t>> Blobs::prove(TargetPtr target, oci::Digest digest, bool link,
-                                           TimePoint deadline) {
+Task<Told> Blobs::claim(TargetPtr target, oci::Digest digest, TimePoint deadline) {
     const std::string key = negative_key(*target, digest);
     if (negatives_.holds(key))
         throw NegativeHit(Kind::blob_unknown, fmt::format("blob {} is not known", digest.text()));
     co_return co_await proofs_.run(
-        key + (link ? "+" : "-"),
-        [this, target, digest, link] { return ask_upstream(target, digest, link); }, deadline);
+        key, [this, target, digest] { return ask_upstream(target, digest); }, deadline);
+}
+
+Task<std::optional<Told>> Blobs::pass_gate(TargetPtr target, oci::Digest digest, bool head,
+                                           Known& known, TimePoint deadline) {
+    std::optional<Told> told;
+    const auto running = table_.find(digest, group_of(*target));
+    // Its own upstream has answered for it already.
+    const bool under_way = running && running->running() && running->proven(target->repository);
+    const bool by_head = known.here() && head_may_prove(*target, known.private_of);
+    if (!under_way && (head || by_head || !known.named)) {
+        told = co_await claim(target, digest, deadline);
+        if (known.here() && proves(*told, {digest, known.size(), known.private_of, ""})) {
+            co_await link(target, digest);
+            known.linked = true;
+            co_return told;
+        }
+    }
+    known.anew = known.here();
+    known.stored.reset();
+    known.in_durable_tier.reset();
+    co_return told;
 }
 
 Task<BlobView> Blobs::blob(TargetPtr target, oci::Digest digest, std::vector<WantedRange> wanted,
@@ -232,8 +278,9 @@ Task<BlobView> Blobs::blob(TargetPtr target, oci::Digest digest, std::vector<Wan
 
 Task<BlobView> Blobs::blob(TargetPtr target, oci::Digest digest, std::vector<WantedRange> wanted,
                            bool head, Known known, TimePoint deadline) {
+    std::optional<Told> told;
+    if (!known.linked) told = co_await pass_gate(target, digest, head, known, deadline);
     if (known.stored) {
-        if (!known.linked) co_await prove(target, digest, true, deadline);
         touches_.add(digest, clock_.wall());
         BlobView view;
         view.digest = digest;
@@ -259,7 +306,9 @@ Task<BlobView> Blobs::blob(TargetPtr target, oci::Digest digest, std::vector<Wan
         known = co_await look_up(target, digest);
         known.stored.reset();
     }
-    if (!head) co_return co_await fetch(target, digest, std::move(wanted), known, deadline);
+    if (!head)
+        co_return co_await fetch(target, digest, std::move(wanted), known, std::move(told),
+                                 deadline);
     BlobView view;
     view.digest = digest;
     view.from = From::miss;
@@ -269,67 +318,97 @@ Task<BlobView> Blobs::blob(TargetPtr target, oci::Digest digest, std::vector<Wan
         view.from = From::hit_s3;
         co_return view;
     }
-    const auto running = table_.find(digest);
+    const auto running = table_.find(digest, group_of(*target));
     if (running && running->size() && (known.linked || running->proven(target->repository))) {
         view.size = *running->size();
         view.from = From::joined;
         co_return view;
     }
-    view.size = size_or_fail(co_await prove(target, digest, false, deadline), digest);
+    if (!told) told = co_await claim(target, digest, deadline);
+    view.size = size_of(*told, digest);
     co_return view;
 }
 
+// Somebody else's fetch is no proof that this repository has the blob, nor is what an earlier one
+// left.
+Task<bool> Blobs::may_join(TargetPtr target, oci::Digest digest, const Known& known,
+                           std::shared_ptr<Fetch> fetch, std::optional<Told>& told,
+                           TimePoint deadline) {
+    if (known.linked || fetch->proven(target->repository)) co_return true;
+    if (!told) told = co_await claim(target, digest, deadline);
+    const auto size = fetch->size();
+    co_return !size || proves(*told, {digest, *size, fetch->private_of(), ""});
+}
+
 Task<BlobView> Blobs::fetch(TargetPtr target, oci::Digest digest, std::vector<WantedRange> wanted,
-                            Known known, TimePoint deadline) {
+                            Known known, std::optional<Told> told, TimePoint deadline) {
     if (negatives_.holds(negative_key(*target, digest)))
         throw NegativeHit(Kind::blob_unknown, fmt::format("blob {} is not known", digest.text()));
-    if (known.in_durable_tier && !known.linked && tiers_.remote && tiers_.remote->usable()) {
-        // That its upstream has it too is all that has to be asked there.
-        co_await prove(target, digest, true, deadline);
-        known.linked = true;
-    }
     const Origins origins = origins_for(*target, known);
     if (origins.empty())
         throw Failure(Kind::blob_unknown, fmt::format("blob {} is not stored here", digest.text()));
-    // Somebody else's fetch is no proof that this repository has the blob.
-    const auto running = table_.find(digest);
-    bool proven = known.linked;
-    if (running && !proven && !running->proven(target->repository)) {
-        co_await prove(target, digest, true, deadline);
-        proven = true;
+    const std::string group = group_of(*target);
+    // What is stored is no use to who has no claim to it.
+    if (!known.anew && co_await wait_for_another(digest, group, deadline)) {
+        known = co_await look_up(target, digest);
+        if (known.stored)
+            co_return co_await blob(target, digest, std::move(wanted), false, known, deadline);
     }
+    const auto running = table_.find(digest, group);
+    if (running && !co_await may_join(target, digest, known, running, told, deadline))
+        co_return co_await relay(target, digest, known, std::move(told), deadline);
+    // Those who come while others are relayed share their transfer, and no fetch is begun in vain.
+    if (const auto until = no_room_.get(digest); until && clock_.now() < *until)
+        co_return co_await relay(target, digest, known, std::move(told), deadline);
     BlobView view;
     view.digest = digest;
-    bool unkept = false;
+    bool apart = false, missing = false;
     std::shared_ptr<Fetch> fetch;
+    std::exception_ptr failed;
     std::optional<Fetch::Interest> interest;
     try {
-        const auto joined = table_.join_or_start(digest, wanted, origins);
+        const auto joined =
+            table_.join_or_start(digest, wanted, origins, {login_scope(*target), known.anew});
         fetch = joined.fetch;
         interest.emplace(fetch);
         view.from = joined.fresh ? From::miss : From::joined;
         if (joined.fresh && known.in_durable_tier && known.linked) view.from = From::hit_s3;
-        view.size = co_await fetch->head(deadline);
+        view.size = co_await fetch->head(deadline, wanted);
     } catch (const Failure& failure) {
-        if (failure.kind() == Kind::blob_unknown)
-            negatives_.remember(negative_key(*target, digest), target->freshness->negative_ttl);
-        if (!is_disk_fault(failure)) throw;
-        unkept = true;
+        missing = failure.kind() == Kind::blob_unknown;
+        if (failure.kind() == Kind::no_space) no_room_.put(digest, clock_.now() + kNoRoomTime);
+        if (!is_disk_fault(failure)) failed = std::current_exception();
+        apart = true;
     }
-    if (unkept) co_return co_await relay(target, digest, known, deadline);
-    if (!proven && !fetch->proven(target->repository)) {
-        co_await prove(target, digest, true, deadline);
-    } else if (!proven && !wanted.empty()) {
-        // A whole blob is linked when it is stored; the chunks of a range may outlive this process.
-        co_await link(target, digest);
-    }
+    if (missing) co_await remember_missing(target, digest);
+    if (failed) std::rethrow_exception(failed);
+    if (!apart) apart = !co_await may_join(target, digest, known, fetch, told, deadline);
+    if (apart) co_return co_await relay(target, digest, known, std::move(told), deadline);
+    // A whole blob is linked when it is stored; the chunks of a range may outlive this process. Of
+    // a copy that it has no claim to, the last byte decides.
+    const bool by_told = told && !fetch->proven(target->repository);
+    if (!known.linked && !known.anew && (by_told || !wanted.empty())) co_await link(target, digest);
     view.upstream = std::make_shared<const std::string>(fetch->upstream_name());
-    if (const auto failed = fetch->failure()) view.from = From::relay;
+    if (const auto failure = fetch->failure()) view.from = From::relay;
     view.readable = std::make_shared<FetchReadable>(std::move(fetch), relays_);
     co_return view;
 }
 
-Task<BlobView> Blobs::relay(TargetPtr target, oci::Digest digest, Known known, TimePoint deadline) {
+// Other upstreams are about to give it: false where they don't, or one of this target's runs.
+Task<bool> Blobs::wait_for_another(oci::Digest digest, std::string group, TimePoint deadline) {
+    const TimePoint until = std::min(deadline, clock_.now() + Fetch::kNearTime);
+    std::shared_ptr<Fetch> waited;
+    while (clock_.now() < until && !table_.find(digest, group)) {
+        const auto other = table_.nearly_there(digest, group);
+        if (!other) break;
+        waited = other;
+        co_await sleep_for(kLookTime);
+    }
+    co_return waited && waited->verified();
+}
+
+Task<BlobView> Blobs::relay(TargetPtr target, oci::Digest digest, Known known,
+                            std::optional<Told> told, TimePoint deadline) {
     BlobView view;
     view.digest = digest;
     view.from = From::relay;
@@ -337,7 +416,8 @@ Task<BlobView> Blobs::relay(TargetPtr target, oci::Digest digest, Known known, T
     if (known.linked && known.in_durable_tier) {
         view.size = *known.in_durable_tier;
     } else {
-        view.size = size_or_fail(co_await prove(target, digest, false, deadline), digest);
+        if (!told) told = co_await claim(target, digest, deadline);
+        view.size = size_of(*told, digest);
     }
     view.readable =
         std::make_shared<RelayReadable>(relays_, digest, view.size, origins_for(*target, known));

@@ -8,6 +8,7 @@
 #include "async/semaphore.h"
 #include "cache/erasures.h"
 #include "cache/fetch_table.h"
+#include "cache/gate.h"
 #include "cache/lookup.h"
 #include "cache/memory.h"
 #include "cache/relay.h"
@@ -24,8 +25,9 @@ public:
 
     std::optional<BlobView> blob_now(const TargetPtr&, const oci::Digest&);
     Task<BlobView> blob(TargetPtr, oci::Digest, std::vector<WantedRange> wanted, bool head);
-    // The database has linked it (a manifest that names it was stored) when removals() was `as_of`.
-    void linked(std::string_view repository, const oci::Digest&, uint64_t as_of);
+    // Called, once, when an upstream says that it has not got a digest. Before the first request.
+    using Missing = std::function<Task<>(TargetPtr, oci::Digest)>;
+    void set_missing(Missing missing) { missing_ = std::move(missing); }
     // Evicted or found broken.
     void forget(const oci::Digest&);
     // Lets go of what counts no more since something was removed, so of files that another process
@@ -66,25 +68,39 @@ private:
     struct Known {
         std::optional<StoredBlob> stored;         // on disk
         std::optional<uint64_t> in_durable_tier;  // its size, when it is there
+        std::string private_of;
         bool linked = false;
+        bool named = true;          // asked for only where it isn't linked
+        bool anew = false;          // it is here, and this repository has no claim to it
         std::exception_ptr unread;  // the database could not be asked
+        bool here() const { return stored || in_durable_tier; }
+        uint64_t size() const { return stored ? stored->size : in_durable_tier.value_or(0); }
     };
     Task<BlobView> blob(TargetPtr, oci::Digest, std::vector<WantedRange> wanted, bool head, Known,
                         TimePoint deadline);
     Task<Known> look_up(TargetPtr, oci::Digest);
     Task<std::shared_ptr<const File>> open_file(oci::Digest, StoredBlob);
-    // An upstream of the target confirms that the repository has the blob; throws otherwise. Gives
-    // its size.
-    // The size as the upstream tells it; nullopt: it is there, and nobody says how large it is.
-    Task<std::optional<uint64_t>> prove(TargetPtr, oci::Digest, bool link, TimePoint deadline);
-    Task<std::optional<uint64_t>> ask_upstream(TargetPtr, oci::Digest, bool link);
+    // The rule of cache/gate.h, of what isn't linked: what it does not let through is not there for
+    // this request. Gives what its upstream told, when it was asked.
+    Task<std::optional<Told>> pass_gate(TargetPtr, oci::Digest, bool head, Known&,
+                                        TimePoint deadline);
+    // What an upstream of the target tells of the blob; throws where it has not got it. One HEAD
+    // for all who ask.
+    Task<Told> claim(TargetPtr, oci::Digest, TimePoint deadline);
+    Task<Told> ask_upstream(TargetPtr, oci::Digest);
+    Task<> remember_missing(TargetPtr, oci::Digest);
     Task<BlobView> fetch(TargetPtr, oci::Digest, std::vector<WantedRange> wanted, Known known,
-                         TimePoint deadline);
+                         std::optional<Told>, TimePoint deadline);
+    // The repository may read this fetch; false: it gets its bytes apart.
+    Task<bool> may_join(TargetPtr, oci::Digest, const Known&, std::shared_ptr<Fetch>,
+                        std::optional<Told>&, TimePoint deadline);
+    Task<bool> wait_for_another(oci::Digest, std::string group, TimePoint deadline);
     Origins origins_for(const Target&, const Known&);
     std::shared_ptr<const void> hold(const oci::Digest&);
     // Linked in the database, or else (it can't be written now) only served.
     Task<> link(TargetPtr, oci::Digest);
-    Task<BlobView> relay(TargetPtr, oci::Digest, Known, TimePoint deadline);
+    void remember_link(std::string_view repository, const oci::Digest&, uint64_t as_of);
+    Task<BlobView> relay(TargetPtr, oci::Digest, Known, std::optional<Told>, TimePoint deadline);
     std::string negative_key(const Target&, const oci::Digest&) const;
 
     const Options& options_;
@@ -98,11 +114,15 @@ private:
     Negatives negatives_;
     Touches touches_;
     Lru<std::string, TimePoint> bad_origins_;
+    // Blobs that found no room a moment ago, and until when they are passed on without another try.
+    static constexpr Duration kNoRoomTime = std::chrono::seconds(2);
+    Lru<oci::Digest, TimePoint, oci::DigestHash> no_room_;
     FairSemaphore permits_;
     FetchContext context_;
     FetchTable table_;
     Relays relays_;
-    Flight<std::string, std::optional<uint64_t>> proofs_;
+    Flight<std::string, Told> proofs_;
+    Missing missing_;
     Tiers tiers_;
     Lru<oci::Digest, bool, oci::DigestHash> asked_once_;
     // Readers of stored files, by digest. Shared with their tokens, which may outlive a request by

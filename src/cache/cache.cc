@@ -29,7 +29,7 @@ struct Cache::Impl {
           shares(split_memory(o.memory_bytes, o.manifest_memory_bytes)),
           answers(shares.manifests + shares.lists + shares.answers),
           blobs(options, shares, m, s, sp, p, c, r, scope),
-          manifests(options, shares, m, p, c, scope, blobs, answers),
+          manifests(options, shares, m, sp, p, c, scope, blobs, answers),
           lists(options, shares, m, sp, p, c, scope, answers),
           store(s),
           space(sp),

@@ -35,9 +35,9 @@ struct Options {
     Duration miss_timeout = std::chrono::seconds(10);  // an answer or a Failure within this
     size_t max_fetches = 256;                          // blobs being filled at once; more wait
     size_t max_queued_fetches = 4096;
-    // Cold ranges end at its multiples; a body without a length is promised its space in such
-    // steps.
-    uint64_t chunk_bytes = 4ull << 20;
+    uint64_t chunk_bytes = 4ull << 20;  // cold ranges end at its multiples
+    // Space is promised in such steps as bytes come: what an upstream only says costs one at most.
+    uint64_t space_step_bytes = 4ull << 20;
     uint64_t range_ahead_bytes =
         32ull << 20;  // a reader further ahead than this gets a transfer of its own
     uint64_t record_bytes = 32ull << 20;   // extents are made durable each so many new bytes
@@ -49,6 +49,8 @@ struct Options {
     size_t bad_origin_entries = 16384;
     Duration no_progress_timeout =
         std::chrono::seconds(30);  // a started blob that no origin brings on
+    // The same where every origin answers, and none gives the rest: clients may have another host.
+    Duration rest_timeout = std::chrono::seconds(3);
     Duration touch_interval = std::chrono::seconds(10);
 };
 
@@ -60,6 +62,7 @@ struct Manifest {
     std::shared_ptr<const std::string>
         bytes;  // null in the answer to a HEAD that was only asked upstream
     uint64_t size = 0;
+    std::string private_of;  // meta/metadata.h
 };
 
 struct ManifestView {

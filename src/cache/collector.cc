@@ -249,9 +249,10 @@ Task<> Collector::sweep(Pass& pass) {
         const auto gone = co_await pool_.run(
             [&pass, before] { return pass.upkeep->sweep_manifests(before, kManifestPage); });
         for (const auto& digest : gone)
-            pass.say(fmt::format("manifest {}: no repository links it", digest.text()));
+            pass.say(
+                fmt::format("manifest {}: no repository, tag or index needs it", digest.text()));
         pass.report.manifests += gone.size();
-        if (gone.size() < kManifestPage) break;
+        if (gone.empty()) break;  // what an index kept goes with the page after it
         co_await sleep_for(kPause);
     }
     co_await sweep_blobs(pass);
@@ -278,8 +279,8 @@ Task<> Collector::sweep_blobs(Pass& pass) {
         for (const auto& blob : doomed) {
             ++pass.report.blobs;
             pass.report.blob_bytes += blob.size;
-            pass.say(fmt::format("blob {} ({} bytes): no repository links it", blob.digest.text(),
-                                 blob.size));
+            pass.say(fmt::format("blob {} ({} bytes): no repository or manifest needs it",
+                                 blob.digest.text(), blob.size));
             if (pass.dry_run()) continue;
             if (blobs_) blobs_->forget(blob.digest);
             if (blob.generation == 0) continue;

@@ -1,7 +1,7 @@
 // cache/collector.h: garbage collection that no pull can notice.
 //
-// One pass: tags by retention, untagged manifests, loose links, manifests and blobs that no
-// repository links, files that a crash left without a row, then S3 objects whose grace is over.
+// One pass: tags by retention, untagged manifests, loose links, manifests and blobs that nothing
+// needs, files that a crash left without a row, then S3 objects whose grace is over.
 // Each step is a page: one short transaction, then unlinking and deleting outside of it. Between
 // pages others go first. What is being read stays readable; a pull that comes too late fetches
 // again.

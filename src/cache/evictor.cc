@@ -16,6 +16,19 @@ constexpr size_t kLeftOverPage = 16;
 // A disk that keeps so many files that have to go gains nothing by more of them.
 constexpr size_t kMaxStuck = 16;
 constexpr auto kLeftOverAge = std::chrono::minutes(1);
+constexpr int kMaxRoomFlights = 8;
+
+class Wish {
+public:
+    Wish(std::atomic<uint64_t>& sum, uint64_t bytes) : sum_(sum), bytes_(bytes) { sum_ += bytes_; }
+    ~Wish() { sum_ -= bytes_; }
+    Wish(const Wish&) = delete;
+    Wish& operator=(const Wish&) = delete;
+
+private:
+    std::atomic<uint64_t>& sum_;
+    const uint64_t bytes_;
+};
 }  // namespace
 
 Evictor::Evictor(EvictionOptions options, meta::Metadata& metadata, meta::Upkeep& upkeep,
@@ -176,19 +189,31 @@ Task<uint64_t> Evictor::drop_left_overs(uint64_t bytes) {
 }
 
 Task<bool> Evictor::make_room(uint64_t bytes) {
-    if (bytes > options().max_bytes) co_return false;
-    try {
-        co_await rooms_.run(
-            "room",
-            [this, bytes]() -> Task<uint64_t> {
-                return evict(Goal{std::max<uint64_t>(over_watermark(bytes), bytes), "",
-                                  std::nullopt, "room"});
-            },
-            clock_.now() + kRoomTime);
-    } catch (const Failure&) {
-        co_return false;
+    if (!space_.could_hold(bytes)) co_return false;
+    const Wish wish(wished_, bytes);
+    const TimePoint deadline = clock_.now() + kRoomTime;
+    // A flight that was under way may not have heard of this wish: the next one has.
+    for (int flights = 0; flights < kMaxRoomFlights; ++flights) {
+        uint64_t freed = 0;
+        try {
+            freed = co_await rooms_.run("room", [this] { return make_room_for_all(); }, deadline);
+        } catch (const Failure&) {
+            co_return false;
+        }
+        if (space_.lacks(bytes) == 0) co_return true;
+        if (freed == 0 && flights > 0) co_return false;
     }
-    co_return true;
+    co_return false;
+}
+
+Task<uint64_t> Evictor::make_room_for_all() {
+    const uint64_t wished = wished_;
+    const uint64_t lacking = space_.lacks(wished);
+    if (lacking == 0) co_return 0;
+    Goal goal;
+    goal.bytes = std::max(over_watermark(wished), lacking);
+    goal.reason = "room";
+    co_return co_await evict(std::move(goal));
 }
 
 }  // namespace weir::cache

@@ -6,6 +6,7 @@
 // the file has to go; then the file, and that row with a page of others. Nothing is locked across
 // any of it.
 #pragma once
+#include <atomic>
 #include <map>
 #include <memory>
 #include <optional>
@@ -31,7 +32,8 @@ public:
     void start(Loop& loop, std::function<Task<>()> settled);
     void stop();
     void set_options(EvictionOptions);
-    // Evicts until `bytes` more fit, if that is possible within a moment. Single flight.
+    // Evicts until `bytes` more fit, if that is possible within a moment. One flight at a time, for
+    // all who wait then: what they ask for adds up.
     Task<bool> make_room(uint64_t bytes);
     // Look now. Any thread.
     void wake();
@@ -47,6 +49,7 @@ private:
     Task<> look();
     Task<> count_others();
     Task<uint64_t> evict(Goal goal);
+    Task<uint64_t> make_room_for_all();
     Task<uint64_t> drop_left_overs(uint64_t bytes);
     uint64_t over_watermark(uint64_t wanted) const;
     EvictionOptions options() const;
@@ -65,6 +68,7 @@ private:
     std::atomic<bool> stopping_{false};
     std::optional<Firing> runner_;
     Flight<std::string, uint64_t> rooms_;
+    std::atomic<uint64_t> wished_{0};  // by those who wait in make_room()
 };
 
 }  // namespace weir::cache

@@ -31,10 +31,15 @@ void Fetch::Wakes::act() const {
     fire_all(firings);
 }
 
-Fetch::Fetch(FetchContext& context, oci::Digest digest, std::shared_ptr<Fetch> predecessor)
+Fetch::Fetch(FetchContext& context, oci::Digest digest, std::string group, bool owns,
+             std::shared_ptr<Fetch> predecessor, FetchTerms terms)
     : context_(context),
       digest_(digest),
+      group_(std::move(group)),
+      began_(context.clock.now()),
+      terms_(std::move(terms)),
       predecessor_(std::move(predecessor)),
+      owns_(owns),
       hasher_(digest.algorithm()),
       progress_(context.clock.now()) {}
 
@@ -75,18 +80,43 @@ void Fetch::close(std::function<void()> ended) {
     state_ = State::parked;
 }
 
-Task<uint64_t> Fetch::head(TimePoint deadline) {
+bool Fetch::promised_locked(const std::vector<WantedRange>& wanted) const {
+    if (!head_known_locked()) return false;
+    if (verified_ || state_ != State::running) return true;
+    const uint64_t size = *size_;
+    if (size == 0 || mismatch_) return false;
+    uint64_t first = 0, end = size;
+    if (!wanted.empty()) {
+        const WantedRange& spec = wanted.front();
+        first =
+            spec.first ? std::min(*spec.first, size) : size - std::min(size, spec.last.value_or(0));
+        if (spec.first && spec.last) end = std::min(size, std::min(*spec.last, size - 1) + 1);
+        if (first >= end) return true;  // nothing of it will be sent
+    }
+    const uint64_t missing = have_.end_from(first);
+    // Those who read to the end wait for the verdict, which is near.
+    if (missing >= end) return !(whole_ && missing >= size);
+    bool under_way = false;
+    for (const auto& segment : segments_) {
+        if (segment->suffix > 0) continue;
+        if (segment->position <= missing && missing < segment->limit) return segment->answered;
+        under_way = under_way || segment->answered;
+    }
+    return under_way;
+}
+
+Task<uint64_t> Fetch::head(TimePoint deadline, std::vector<WantedRange> wanted) {
     Signal signal;
     for (;;) {
         {
             std::lock_guard lock(mutex_);
             // Where it can't be kept the size is all that a relay needs of it.
             if (failure_ && !(unkept_ && size_ && file_)) std::rethrow_exception(failure_);
-            if (head_known_locked() || failure_) {
+            if (promised_locked(wanted) || failure_) {
                 head_given_ = true;
                 co_return *size_;
             }
-            waiters_.push_back(Waiter{0, 0, false, Firing(signal)});
+            waiters_.push_back(Waiter{0, 0, false, Firing(signal), &wanted});
         }
         const bool fired = co_await signal.wait(deadline);
         if (fired) continue;
@@ -133,7 +163,7 @@ Task<uint64_t> Fetch::readable_from(uint64_t offset, uint64_t at_least, TimePoin
                 throw Failure(Kind::internal, "bytes are read that nobody asked for");
             if (count > 0) deadline = soft;
             const uint64_t wake_at = offset + std::max<uint64_t>(count > 0 ? at_least : 1, 1);
-            waiters_.push_back(Waiter{wake_at, offset, whole, Firing(signal)});
+            waiters_.push_back(Waiter{wake_at, offset, whole, Firing(signal), nullptr});
             // A waiter far ahead of every transfer may need one of its own: the driver looks once.
             if (!urged && count == 0) driver = driver_;
             urged = true;
@@ -157,7 +187,31 @@ std::optional<uint64_t> Fetch::size() const {
 
 bool Fetch::proven(const std::string& repository) const {
     std::lock_guard lock(mutex_);
-    return proven_.contains(repository);
+    return proven_locked(repository);
+}
+
+bool Fetch::proven_locked(const std::string& repository) const {
+    const auto at = proven_.find(repository);
+    return at != proven_.end() && (private_of_.empty() || private_of_ == at->second);
+}
+
+std::vector<std::string> Fetch::proven_now_locked() const {
+    std::vector<std::string> repositories;
+    for (const auto& [repository, upstream] : proven_)
+        if (proven_locked(repository)) repositories.push_back(repository);
+    return repositories;
+}
+
+void Fetch::prove_locked(const Origin& origin, const upstream::BlobHead& head) {
+    if (head.with_login && private_of_ != origin.upstream_name())
+        // Of two it is nobody's: their logins are no more than a name together.
+        private_of_ = private_of_.empty() ? origin.upstream_name() : terms_.scope;
+    if (head.whole_size) proven_[origin.proves()] = origin.upstream_name();
+}
+
+std::string Fetch::private_of() const {
+    std::lock_guard lock(mutex_);
+    return private_of_;
 }
 
 bool Fetch::whole() const {
@@ -185,6 +239,35 @@ bool Fetch::running() const {
     return state_ == State::running;
 }
 
+bool Fetch::verified() const {
+    std::lock_guard lock(mutex_);
+    return verified_;
+}
+
+bool Fetch::owns() const {
+    std::lock_guard lock(mutex_);
+    return owns_;
+}
+
+bool Fetch::nearly_there() const {
+    std::lock_guard lock(mutex_);
+    if (verified_) return true;
+    if (state_ != State::running || !whole_ || mismatch_ || doubtful_) return false;
+    const TimePoint now = context_.clock.now();
+    if (received_ == 0) return now - began_ < kQuietTime;
+    if (!size_ || now - progress_ >= kQuietTime) return false;
+    // Seconds, in numbers that do not overflow.
+    const double took = std::max(std::chrono::duration<double>(now - began_).count(), 0.001);
+    const double left = static_cast<double>(*size_ - std::min(*size_, have_.total()));
+    return left * took <=
+           static_cast<double>(received_) * std::chrono::duration<double>(kNearTime).count();
+}
+
+void Fetch::overtaken() {
+    std::lock_guard lock(mutex_);
+    overtaken_ = true;
+}
+
 std::optional<Fetch::Front> Fetch::front() const {
     std::lock_guard lock(mutex_);
     if (hashing_) return std::nullopt;
@@ -195,7 +278,7 @@ void Fetch::fire_locked(std::vector<Firing>& out) {
     std::erase_if(waiters_, [&](const Waiter& waiter) {
         const bool head = waiter.wake_at == 0;
         const bool ready =
-            head ? head_known_locked()
+            head ? promised_locked(*waiter.wanted)
                  : waiter.offset + available_locked(waiter.offset, waiter.whole) >= waiter.wake_at;
         if (ready || verified_ || state_ != State::running) {
             out.push_back(waiter.firing);
@@ -241,7 +324,8 @@ void Fetch::wake_driver() {
 }
 
 bool Fetch::learn_size(uint64_t size, const Origin& origin) {
-    bool allocate = false;
+    uint64_t foreseen = 0;
+    if ((size == 0) != names_nothing(digest_)) return false;
     {
         std::lock_guard lock(mutex_);
         if (size_) {
@@ -263,16 +347,16 @@ bool Fetch::learn_size(uint64_t size, const Origin& origin) {
         size_from_ = origin.key();
         resolve_wanted_locked();
         for (const auto& segment : segments_) segment->limit = std::min(segment->limit, size);
-        allocate = allocated_ = whole_ && staging_;
+        foreseen = foreseen_locked();
     }
+    // room_asked_ stays: the failure answers.
+    if (!could_hold(foreseen)) throw no_room();
     if (!reserve()) {
-        if (!context_.make_room) throw no_room();  // room_asked_ stays: the failure answers
+        if (!context_.make_room) throw no_room();
         // The transfer pauses here; the driver makes room and lets it go on.
         std::lock_guard lock(mutex_);
         room_wanted_ = true;
-        allocate = false;
     }
-    if (allocate) staging_->file->allocate(size);
     std::vector<Firing> out;
     {
         std::lock_guard lock(mutex_);

@@ -2,7 +2,7 @@
 //
 // A Fetch owns a sparse staging file and the extents that have arrived in it. Origins write, each
 // through a Segment (one range on its way); any number of readers follow, each at its own offset
-// and speed. At most one Fetch of a digest is alive in a FetchTable. It outlives the request that
+// and speed. A FetchTable has at most one for each group of upstreams. It outlives the request that
 // started it and ends when the blob is stored, when it fails, or, if only ranges were wanted, when
 // they have arrived ("parked": the extents stay, the next request goes on from them).
 //
@@ -11,6 +11,7 @@
 // written was promised by the Space first.
 #pragma once
 #include <exception>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -34,6 +35,8 @@
 #include "store/store.h"
 
 namespace weir::cache {
+
+class Fetch;
 
 // What every Fetch of a table works with. Outlives them.
 struct FetchContext {
@@ -63,10 +66,23 @@ struct FetchContext {
     // Files that could be neither recorded nor removed: nobody goes on with them.
     static constexpr size_t kMaxRenounced = 4096;
     Lru<oci::Digest, bool, oci::DigestHash> renounced{kMaxRenounced};
+    // Whose group's bytes are in what this process left of a blob: no other group goes on with it.
+    static constexpr size_t kMaxLeftBy = 4096;
+    Lru<oci::Digest, std::string, oci::DigestHash> left_by{kMaxLeftBy};
+    // The fetch has stored its blob. Set by the FetchTable.
+    std::function<void(const Fetch&)> stored_by = {};
 };
 
 // What becomes of what an earlier fetch left: all of it goes, or what its row doesn't count.
 enum class LeftOver { dropped, cut };
+
+// Whose bytes a Fetch takes (cache/gate.h).
+struct FetchTerms {
+    std::string scope;  // login_scope()
+    // What is stored, or under way from elsewhere, is not taken: the repository has no claim to it,
+    // and these origins have to give all of it.
+    bool anew = false;
+};
 
 // A reader that may go while it waits. Own loop only; outlives the wait.
 struct Departure {
@@ -82,7 +98,10 @@ class Segment;
 
 class Fetch : public std::enable_shared_from_this<Fetch> {
 public:
-    Fetch(FetchContext&, oci::Digest, std::shared_ptr<Fetch> predecessor);
+    // `owns`: the row of the digest, and what an earlier one left. Else its file has no name, and
+    // nothing of it is recorded until it is whole.
+    Fetch(FetchContext&, oci::Digest, std::string group, bool owns,
+          std::shared_ptr<Fetch> predecessor, FetchTerms = {});
     ~Fetch();
 
     // Adds what a request needs; false when this Fetch has ended (failed, parked, stored) and takes
@@ -103,9 +122,11 @@ public:
     // Until the driver has ended.
     Task<> join();
 
-    // The size, as soon as an origin has answered. Throws the Fetch's failure, or
-    // Failure{upstream_timeout} at the deadline (the fetch goes on).
-    Task<uint64_t> head(TimePoint deadline);
+    // The size, as soon as it may be promised to a reader of `wanted` (empty: all): a head is a
+    // promise, so it leaves when all that is wanted is here, or when an origin has begun to give
+    // bytes that lead to the first one that is missing; that of an empty blob when it is verified.
+    // Throws the Fetch's failure, or Failure{upstream_timeout} at the deadline (the fetch goes on).
+    Task<uint64_t> head(TimePoint deadline, std::vector<WantedRange> wanted = {});
     // Suspends until the byte at `offset` may be read, and, unless `soft` passes first, until
     // `at_least` of them may; returns how many (> 0). `whole`: the reader was promised a verified
     // blob, so the last byte is withheld until then. Throws the Fetch's failure, or
@@ -118,8 +139,12 @@ public:
     // The file to read from, within what readable_from() allowed. Once head() has returned.
     std::shared_ptr<const File> file() const;
     std::optional<uint64_t> size() const;
-    // An origin of this repository has answered for the digest.
+    // An origin of this repository has told the size that is known, and as far as the bytes are
+    // private it is of the upstream that they are private of.
     bool proven(const std::string& repository) const;
+    const FetchTerms& terms() const { return terms_; }
+    // meta/metadata.h: of the bytes that came so far.
+    std::string private_of() const;
     // Everything was asked for (then it will be verified).
     bool whole() const;
     const oci::Digest& digest() const { return digest_; }
@@ -127,6 +152,17 @@ public:
     Origins origins() const;
     std::exception_ptr failure() const;
     bool running() const;
+    bool verified() const;
+    const std::string& group() const { return group_; }
+    bool owns() const;
+    // Worth waiting for by those who have an upstream of their own to ask: a whole of known size,
+    // that keeps coming, and at its rate is here within kNearTime; or one that has just begun. They
+    // are shown none of its bytes before all of them are known to be right.
+    bool nearly_there() const;
+    static constexpr Duration kNearTime = std::chrono::seconds(2);
+    static constexpr Duration kQuietTime = std::chrono::milliseconds(300);
+    // Another fetch has stored the blob.
+    void overtaken();
     // The sum of the first bytes as they came, however far it has got; nullopt while a thread is
     // at it.
     struct Front {
@@ -161,6 +197,7 @@ private:
         uint64_t offset = 0;
         bool whole = false;
         Firing firing;
+        const std::vector<WantedRange>* wanted = nullptr;  // of a head
     };
     struct Plan {
         upstream::BlobRange range;
@@ -177,6 +214,8 @@ private:
     bool all_here() const;
     void stop_segments();
     Task<> prepare();
+    bool may_take(const std::string& private_of) const;
+    Task<> prepare_unnamed();
     void adopt_staging(const meta::StagingRow& row, std::shared_ptr<store::Staging> staging);
     // What a segment has learnt in this round over the origins.
     struct SegmentRound {
@@ -204,6 +243,7 @@ private:
     Task<meta::Extents> record();
     Task<> finish();
     Task<> store_blob();
+    Task<bool> make_named();
     Task<> restart_or_fail();
     Task<> end_partial();
     Task<> salvage();
@@ -215,11 +255,17 @@ private:
     void hash_ahead();
 
     // fetch_space.cc
-    // Promises what is foreseen. false: refused. True also when there is nothing to reserve.
+    // Promises a step of what is foreseen. false: refused. True also when there is nothing to
+    // reserve.
     bool reserve();
     // The same for bytes that are about to be written.
     bool reserve_for(uint64_t first, uint64_t end);
     bool promise(uint64_t bytes);
+    void count_written_locked();
+    void allocate_ahead(uint64_t offset);
+    bool may_make_room() const;
+    bool could_hold(uint64_t foreseen);
+    void want_room(uint64_t bytes);
     uint64_t foreseen_locked();
     uint64_t unpromised_locked(uint64_t total) const;
     Task<> ensure_room();
@@ -232,11 +278,13 @@ private:
     std::optional<Plan> plan_urgent_locked();
     void resolve_wanted_locked();
     bool wants_more_locked();
+    bool gives_parts_locked() const;
     uint64_t align_down(uint64_t offset) const;
     uint64_t align_up(uint64_t offset) const;
     const FetchPolicy& policy_locked() const;
 
     // fetch.cc
+    bool promised_locked(const std::vector<WantedRange>& wanted) const;
     uint64_t available_locked(uint64_t offset, bool whole) const;
     void fire_locked(std::vector<Firing>& out);
     // Who has to know of an end, told once the mutex is free.
@@ -262,9 +310,17 @@ private:
     void arrived(Segment& by, uint64_t first, std::span<const std::byte> bytes);
     void check_sum_locked(std::vector<Firing>& out);
     std::string bad_key(const Origin&) const;
+    // What a head proves; its size was taken.
+    void prove_locked(const Origin&, const upstream::BlobHead&);
+    bool proven_locked(const std::string& repository) const;
+    // Repositories that may be linked now.
+    std::vector<std::string> proven_now_locked() const;
 
     FetchContext& context_;
     const oci::Digest digest_;
+    const std::string group_;
+    const TimePoint began_;
+    const FetchTerms terms_;
     std::shared_ptr<Fetch> predecessor_;
     std::function<void()> ended_;
 
@@ -279,7 +335,8 @@ private:
     std::vector<WantedRange> specs_;  // not yet resolved against the size
     meta::Extents wanted_;            // resolved and aligned
     Origins origins_;
-    std::set<std::string> proven_;
+    std::map<std::string, std::string> proven_;  // repository to upstream
+    std::string private_of_;
     std::set<std::string> contributed_;  // keys of origins whose bytes are in the file
     std::set<std::string> slow_;         // keys of origins that stalled: the others first
     std::set<std::string> convicted_;    // keys of origins whose bytes were wrong: never again
@@ -297,11 +354,14 @@ private:
     // would ask for the same bytes, and one of them be refused.
     std::mutex promising_;
     bool room_wanted_ = false;  // a segment pauses until there is room
+    uint64_t room_bytes_ = 0;   // ... for so many bytes
     bool room_asked_ = false;   // the size is known, and whether there is room for it is not yet
     // Whoever is told the size is told, too, whether this will be kept or relayed.
     bool head_known_locked() const { return size_ && file_ && !room_wanted_ && !room_asked_; }
     uint64_t counted_ = 0;    // bytes of this blob that Space counts as used
     uint64_t row_bytes_ = 0;  // bytes of this blob that its row in the database counts
+    bool owns_ = true;
+    bool overtaken_ = false;  // another has stored it: nothing of this is kept
     bool unkept_ = false;     // it failed for want of room, or of a sound disk
     bool allocated_ = false;  // the file may take more than what has come
     bool resumed_ = false;    // bytes of an earlier process are in the file
@@ -310,6 +370,7 @@ private:
     bool verified_ = false;
     bool doubtful_ = false;  // origins disagree about the size: nothing of this is kept
     bool head_given_ = false;
+    bool answered_ = false;  // an origin has begun to give, in this process
     std::optional<uint64_t> promised_size_;
 
     crypto::Hasher hasher_;

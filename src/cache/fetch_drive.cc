@@ -99,9 +99,10 @@ Task<> Fetch::prepare() {
     };
     auto& metadata = context_.metadata;
     const auto digest = digest_;
-    Found found = co_await context_.pool.run([&metadata, digest] {
+    Found found = co_await context_.pool.run([&metadata, digest, anew = terms_.anew] {
         Found f;
         f.blob = metadata.find_blob(digest);
+        if (anew) f.blob.reset();
         if (!f.blob || !f.blob->on_disk) f.staging = metadata.find_staging(digest);
         return f;
     });
@@ -111,6 +112,7 @@ Task<> Fetch::prepare() {
             {
                 std::lock_guard lock(mutex_);
                 file_ = std::move(file);
+                private_of_ = found.blob->private_of;
                 size_ = found.blob->size;
                 have_.insert(0, *size_);
                 verified_ = true;
@@ -126,12 +128,18 @@ Task<> Fetch::prepare() {
         co_await context_.pool.run([this, digest, lost] { context_.lose(digest, lost); });
         context_.space.release(found.blob->size);
     }
+    const auto left_by = context_.left_by.get(digest);
+    if (found.staging && left_by && *left_by != group_) {
+        std::lock_guard lock(mutex_);
+        owns_ = false;
+    }
+    if (!owns()) co_return co_await prepare_unnamed();
     if (found.staging) {
         auto staging = co_await context_.store.reopen(digest, found.staging->generation);
         // The process died, or the disk failed, between the commit and its row.
         if (!staging)
             staging = co_await context_.store.take_back(digest, found.staging->generation);
-        const bool sound = !context_.renounced.get(digest);
+        const bool sound = !context_.renounced.get(digest) && may_take(found.staging->private_of);
         if (staging && sound && !found.staging->extents.empty()) {
             // One that the pass at the start did not come to may have more in it.
             co_await keep_only(staging, found.staging->extents);
@@ -156,12 +164,32 @@ Task<> Fetch::prepare() {
         std::lock_guard lock(mutex_);
         staging_ = std::move(staging);
         file_ = staging_->file;
-        // What is in the durable tier has a known size: its head is given before that has said a
-        // word.
-        if (found.blob && found.blob->in_s3 && !size_) size_ = found.blob->size;
+        // What is in the durable tier has a known size.
+        if (found.blob && found.blob->in_s3) {
+            if (!size_) size_ = found.blob->size;
+            private_of_ = found.blob->private_of;
+        }
+        check_sum_locked(out);  // of an empty blob: there is nothing to ask for
         fire_locked(out);
     }
     for (const Firing& firing : out) firing.fire();
+}
+
+// What an earlier fetch left may be somebody's: of another login, or of one that is not known.
+bool Fetch::may_take(const std::string& private_of) const {
+    return private_of.empty() || private_of + "\n" == terms_.scope;
+}
+
+// Beside the fetch that owns the row. No crash leaves a file that has no name.
+Task<> Fetch::prepare_unnamed() {
+    auto& metadata = context_.metadata;
+    const auto generation =
+        co_await context_.pool.run([&metadata] { return metadata.next_generation(); });
+    auto staging = co_await context_.store.stage(digest_, generation, std::nullopt);
+    co_await context_.store.discard(staging);
+    std::lock_guard lock(mutex_);
+    staging_ = std::move(staging);
+    file_ = staging_->file;
 }
 
 void Fetch::adopt_staging(const meta::StagingRow& row, std::shared_ptr<store::Staging> staging) {
@@ -172,6 +200,7 @@ void Fetch::adopt_staging(const meta::StagingRow& row, std::shared_ptr<store::St
         file_ = staging_->file;
         have_ = claimed_ = row.extents;
         size_ = row.size;
+        private_of_ = row.private_of;
         resumed_ = true;
         counted_ = row_bytes_ = row.extents.total();
         fire_locked(out);

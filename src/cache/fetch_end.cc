@@ -6,22 +6,28 @@
 #include "cache/fetch.h"
 
 namespace weir::cache {
+namespace {
+constexpr size_t kCopyStepBytes = 1 << 20;
+}  // namespace
 
 // Extents become part of the database only after their bytes are on disk; with them, who may be
 // given them: after a restart no upstream has to say so again.
 Task<meta::Extents> Fetch::record() {
     meta::StagingRow row;
     std::shared_ptr<store::Staging> staging;
-    std::set<std::string> proven;
+    std::vector<std::string> proven;
     {
         std::lock_guard lock(mutex_);
         row.digest = digest_;
         row.generation = staging_->generation;
         row.size = size_;
         row.extents = have_;
-        proven = proven_;
+        row.private_of = private_of_;
+        // Where a copy is stored that it has no claim to, the last byte decides.
+        if (!terms_.anew) proven = proven_now_locked();
         recorded_ = received_;
         staging = staging_;
+        if (!owns_ || overtaken_) co_return row.extents;
     }
     row.updated = context_.clock.wall();
     co_await context_.store.sync(staging);
@@ -53,10 +59,21 @@ Task<> Fetch::store_blob() {
         // Whoever reads it has the file open; it is not worth its place on the disk yet.
         auto& metadata = context_.metadata;
         const auto digest = digest_;
-        const auto proven = proven_;
+        std::vector<std::string> proven;
+        {
+            std::lock_guard lock(mutex_);
+            proven = proven_now_locked();
+        }
         co_await context_.pool.run([&metadata, digest, proven] {
             for (const auto& repository : proven) metadata.link(repository, digest);
         });
+        co_await drop_file();
+        std::lock_guard lock(mutex_);
+        state_ = State::stored;
+        co_return;
+    }
+    if (!owns() && !co_await make_named()) {
+        // Its readers have it; there is no room to keep it.
         co_await drop_file();
         std::lock_guard lock(mutex_);
         state_ = State::stored;
@@ -69,7 +86,8 @@ Task<> Fetch::store_blob() {
         std::lock_guard lock(mutex_);
         row.size = *size_;
         row.upstream = upstream_name_;
-        proven.assign(proven_.begin(), proven_.end());
+        row.private_of = private_of_;
+        proven = proven_now_locked();
     }
     row.digest = digest_;
     row.generation = staging_->generation;
@@ -82,10 +100,45 @@ Task<> Fetch::store_blob() {
     });
     if (!fresh) co_await context_.store.erase(digest_, row.generation);
     if (fresh && context_.stored) context_.stored();
+    if (context_.stored_by) context_.stored_by(*this);
+    context_.left_by.erase(digest_);
     std::lock_guard lock(mutex_);
     row_bytes_ = fresh ? row.size : 0;
     count_space_locked(row_bytes_);
     state_ = State::stored;
+}
+
+// What has no name is written again under one: rare, and from the page cache.
+Task<bool> Fetch::make_named() {
+    auto room = context_.space.reserve(*size_);
+    if (!room) co_return false;
+    auto& metadata = context_.metadata;
+    const auto generation =
+        co_await context_.pool.run([&metadata] { return metadata.next_generation(); });
+    auto named = co_await context_.store.stage(digest_, generation, std::nullopt);
+    std::exception_ptr error;
+    try {
+        co_await context_.pool.run([from = file_, to = named->file, size = *size_] {
+            std::vector<std::byte> buffer(kCopyStepBytes);
+            for (uint64_t at = 0; at < size;) {
+                const auto piece =
+                    std::span(buffer).first(std::min<uint64_t>(buffer.size(), size - at));
+                if (from->read_at(at, piece) != piece.size())
+                    throw Failure(Kind::io, "a staging file is shorter than its extents");
+                to->write_at(at, piece);
+                at += piece.size();
+            }
+        });
+    } catch (...) {
+        error = std::current_exception();
+    }
+    if (error) {
+        co_await context_.store.discard(named);
+        std::rethrow_exception(error);
+    }
+    std::lock_guard lock(mutex_);
+    staging_ = std::move(named);
+    co_return true;
 }
 
 // All bytes have arrived and they are not the blob. Those who have seen bytes are cut; if nobody
@@ -125,6 +178,8 @@ Task<> Fetch::restart_or_fail() {
             contributed_.clear();
             size_from_.clear();
             upstream_name_.clear();
+            proven_.clear();
+            private_of_.clear();
             resumed_ = mismatch_ = doubtful_ = false;
             whole_ = true;
             staging_.reset();
@@ -146,10 +201,13 @@ Task<> Fetch::end_partial() {
     bool any = false;
     {
         std::lock_guard lock(mutex_);
-        any = !have_.empty() && !doubtful_ && !mismatch_;
+        // What had no room and no known size would have none the next time.
+        any = owns_ && !overtaken_ && !have_.empty() && !doubtful_ && !mismatch_ &&
+              (size_ || !unkept_);
     }
     if (!any) co_return co_await drop_file();
     const auto recorded = co_await record();
+    context_.left_by.put(digest_, group_);
     bool more = false;
     {
         std::lock_guard lock(mutex_);
@@ -181,9 +239,12 @@ Task<> Fetch::keep_only(std::shared_ptr<store::Staging> staging, meta::Extents e
 Task<> Fetch::drop_file() {
     if (!staging_) co_return;
     co_await context_.store.discard(staging_);
-    auto& metadata = context_.metadata;
-    const auto digest = digest_;
-    co_await context_.pool.run([&metadata, digest] { metadata.remove_staging(digest); });
+    if (owns()) {
+        auto& metadata = context_.metadata;
+        const auto digest = digest_;
+        co_await context_.pool.run([&metadata, digest] { metadata.remove_staging(digest); });
+        context_.left_by.erase(digest_);
+    }
     std::lock_guard lock(mutex_);
     row_bytes_ = 0;
     count_space_locked(0);

@@ -13,7 +13,13 @@ using namespace std::chrono_literals;
 constexpr uint32_t kFirstByteRounds = 3;
 constexpr Duration kRoundDelay = 100ms;
 constexpr Duration kMaxRoundDelay = 2s;
+// Of a blob that has begun: seldom enough that a moment's outage does not open a breaker.
+constexpr Duration kRestRoundDelay = 250ms;
+constexpr Duration kMaxRestRoundDelay = 1s;
 constexpr Duration kMinAttempt = 1s;
+// In every such round the whole is asked for in place of the rest: what a request with Range does
+// to a host may be anything.
+constexpr uint32_t kPlainRound = 2;
 // How long an origin that gave wrong bytes of a blob is asked for it only when no other is left.
 constexpr Duration kBadOriginTime = 10min;
 }  // namespace
@@ -89,8 +95,14 @@ Task<> Fetch::attempt(std::shared_ptr<Segment> segment, std::shared_ptr<Origin> 
         std::lock_guard lock(mutex_);
         range.first = segment->position;
         range.suffix = segment->suffix;
+        range.size = size_;
+        range.plain = round.number > 0 && round.number % kPlainRound == 0;
         const bool to_the_end = size_ ? segment->limit >= *size_ : segment->limit == UINT64_MAX;
-        if (!to_the_end) range.last = segment->limit - 1;
+        // The closed form wherever it can be had: some know no other.
+        if (!to_the_end)
+            range.last = segment->limit - 1;
+        else if (size_ && range.first > 0 && range.suffix == 0)
+            range.last = *size_ - 1;
     }
     const TimePoint now = context_.clock.now();
     const auto answer = co_await origin->read(
@@ -121,8 +133,13 @@ Task<> Fetch::attempt(std::shared_ptr<Segment> segment, std::shared_ptr<Origin> 
     using upstream::TransferEnd;
     if (answer.end == TransferEnd::complete && !range.last && range.suffix == 0 && !size()) {
         // No length was announced: the end of the body tells it.
-        learn_size(position, *origin);
-        co_return;
+        if (learn_size(position, *origin)) {
+            std::lock_guard lock(mutex_);
+            prove_locked(*origin, {0, position, answer.with_login});
+            co_return;
+        }
+        segment->contradicted(position);
+        co_return blame(*origin, segment->problem, round);
     }
     if (done || !running()) co_return;
     if (answer.end == TransferEnd::stalled) {
@@ -174,10 +191,13 @@ bool Fetch::hope_locked(const SegmentRound& round) const {
     const TimePoint now = context_.clock.now();
     // Readers have begun: they only see a pause. So will those who wait for the first byte of
     // another part: an origin that was set aside, and is tried again, takes one request at first.
-    const bool under_way = std::any_of(segments_.begin(), segments_.end(),
-                                       [](const auto& segment) { return segment->answered; });
-    if (received_ > 0 || resumed_ || under_way)
-        return now - std::max(progress_, round.started) < context_.options.no_progress_timeout;
+    // But where every origin says no, their clients may know of another.
+    if (answered_) {
+        const Duration patience = round.verdict.may_yet_come()
+                                      ? context_.options.no_progress_timeout
+                                      : context_.options.rest_timeout;
+        return now - std::max(progress_, round.started) < patience;
+    }
     return round.verdict.worth_a_retry() && round.number + 1 < kFirstByteRounds &&
            now - round.started < context_.options.miss_timeout * 7 / 10;
 }
@@ -208,7 +228,9 @@ Task<bool> Fetch::next_round(std::shared_ptr<Segment> segment, SegmentRound& rou
             fail_locked(std::make_exception_ptr(verdict_locked(round)), wakes);
         } else {
             const uint32_t shift = std::min<uint32_t>(round.number, 5);
-            delay = std::min<Duration>(kRoundDelay * (1 << shift), kMaxRoundDelay);
+            delay = answered_
+                        ? std::min<Duration>(kRestRoundDelay * (1 << shift), kMaxRestRoundDelay)
+                        : std::min<Duration>(kRoundDelay * (1 << shift), kMaxRoundDelay);
             delay += Duration(context_.random.below(static_cast<uint64_t>(delay.count()) / 4 + 1));
             segment->wake.emplace(signal);
         }

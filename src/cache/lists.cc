@@ -29,9 +29,11 @@ constexpr size_t kLoopBytes = 64 * 1024;
 // An entry in memory, with its key, beside the list.
 constexpr uint64_t kEntryBytes = 256;
 
-// It says nothing of what was asked for: an older list stands, and no fall-back is tried.
-bool is_about_the_host(Outcome outcome) {
-    switch (outcome) {
+// It says nothing of what was asked for: an older list stands, and no fall-back is tried. What a
+// host did that the registry led to says that the registry itself has no such list.
+bool is_about_the_host(const upstream::Answer& answer) {
+    if (answer.elsewhere) return false;
+    switch (answer.outcome) {
         case Outcome::throttled:
         case Outcome::failed:
         case Outcome::unreachable:
@@ -244,8 +246,7 @@ Task<Lists::ListPtr> Lists::finish(Ask ask, std::shared_ptr<ListText> list, std:
         if (list->count() == 0 && !metadata_.find_list(ask.target->repository, ask.kind, ""))
             return true;
         // Where the disk has no room for it, it is served uncached.
-        const auto room = space_.reserve(list->items.size());
-        if (!room) return true;
+        if (!space_.grow_metadata(2 * list->items.size())) return true;
         row.next_query = list->next_query;
         row.body = list->items;
         metadata_.put_list(ask.target->repository, ask.kind, "", row);
@@ -261,7 +262,7 @@ Task<Lists::ListPtr> Lists::ask_upstream(Ask ask) {
     const TimePoint deadline = clock_.now() + options_.miss_timeout * 9 / 10;
     for (const Candidate& candidate : ask.target->candidates) {
         Said said = co_await gather(ask, candidate, deadline);
-        if (!said.list && ask.subject && !is_about_the_host(said.answer.outcome))
+        if (!said.list && ask.subject && !is_about_the_host(said.answer))
             said = co_await referrers_by_tag(ask, candidate, deadline);
         if (said.list) co_return said.list;
         verdict.add(said.answer);
@@ -322,7 +323,7 @@ Task<Lists::Said> Lists::referrers_by_tag(Ask ask, const Candidate& candidate, T
         // A page for people, or a no to such a tag: there is none.
         const bool page =
             answer.outcome == Outcome::failed && iequals(answer.media_type, "text/html");
-        const bool no = !is_about_the_host(answer.outcome) && answer.outcome != Outcome::refused;
+        const bool no = !is_about_the_host(answer) && answer.outcome != Outcome::refused;
         if (page || no) said.answer.outcome = Outcome::not_found;
         co_return said;
     }

@@ -5,6 +5,7 @@
 // read (meta::Metadata::removals()), by this process or by another, counts no more, so that the
 // memory never says more than the database. Any loop.
 #pragma once
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -92,6 +93,10 @@ struct KnownTag {
     std::weak_ptr<const Manifest> manifest;
     // What a HEAD told of it, without bytes; null when none did in this process.
     std::shared_ptr<const Manifest> told;
+    // The upstream has not got what it leads to: asked for anew before it is given again.
+    bool refuted = false;
+    // When somebody last asked for it, in this process (a TimePoint's count). Shared by all copies.
+    std::shared_ptr<std::atomic<int64_t>> asked = std::make_shared<std::atomic<int64_t>>(0);
 };
 
 // Upstream "not found" answers, believed for a while.

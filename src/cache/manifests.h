@@ -1,8 +1,13 @@
 // cache/manifests.h: manifests by digest and tag, and how long a tag is believed.
 //
-// A tag that is known is answered at once: fresh, or stale while one HEAD revalidates it behind the
-// answer. Only a tag that was never seen waits for an upstream; a TTL of 0 is the exception, that
-// asks each time and waits a moment. 401, 403, 429, 5xx and time-outs change nothing that is known.
+// What is given is decided in cache/gate.h, for tags as for digests; a tag is a name, not a proof.
+//
+// A tag that is known is answered at once: fresh, or, while it is asked for at least once in its
+// TTL, stale while one HEAD revalidates it behind the answer. One that was asked for more seldom,
+// or not confirmed within Freshness::max_stale, or is a signature's, or has a TTL of 0, is asked
+// for first, for a moment, before the stale answer. One that its upstream has refuted (it has not
+// got what the tag led to) is not given before the upstream was asked. 401, 403, 429, 5xx and
+// time-outs change nothing that is known.
 #pragma once
 #include <exception>
 #include <memory>
@@ -20,8 +25,8 @@ namespace weir::cache {
 // Any loop.
 class Manifests {
 public:
-    Manifests(const Options&, const MemoryShares&, meta::Metadata&, Pool&, Clock&, Scope&, Blobs&,
-              Answers&);
+    Manifests(const Options&, const MemoryShares&, meta::Metadata&, store::Space&, Pool&, Clock&,
+              Scope&, Blobs&, Answers&);
 
     std::optional<ManifestView> manifest_now(const TargetPtr&, std::string_view reference);
     Task<ManifestView> manifest(TargetPtr, oci::Reference, bool head);
@@ -41,6 +46,7 @@ private:
                                  std::exception_ptr* unread);
     Task<ManifestView> known_by_name(TargetPtr, std::string tag, KnownTag known, bool head);
     Task<std::optional<KnownTag>> find_tag(TargetPtr, std::string tag, std::exception_ptr* unread);
+    // Whatever repository it came through; verified when it comes from the database.
     Task<ManifestPtr> find_stored(oci::Digest, std::exception_ptr* unread);
     struct Loaded {
         ManifestPtr manifest;  // null: it is not stored
@@ -48,8 +54,20 @@ private:
     };
     Task<Loaded> load(oci::Digest);
     Task<bool> is_linked(TargetPtr, oci::Digest, std::exception_ptr* unread);
+    Task<bool> is_named(TargetPtr, oci::Digest);
+    // What the repository may serve; null otherwise.
+    Task<ManifestPtr> find_linked(TargetPtr, oci::Digest, std::exception_ptr* unread);
+    // The same, after a HEAD has told this: it is linked now if that proves it.
+    Task<ManifestPtr> find_told(TargetPtr, const Manifest& told, std::string upstream,
+                                std::exception_ptr* unread);
+    Task<ManifestPtr> link(TargetPtr, ManifestPtr, std::exception_ptr* unread);
+    // An upstream has not got the digest.
+    Task<> refute(TargetPtr, oci::Digest);
+    // How long the upstream is waited for before the stale answer; nullopt: it isn't asked now.
+    std::optional<Duration> patience(const Target&, std::string_view tag, const KnownTag&,
+                                     TimePoint asked_before) const;
 
-    // From an upstream, unless it said no a moment ago.
+    // manifests_ask.cc. From an upstream, unless it said no a moment ago.
     Task<ManifestView> ask(TargetPtr, oci::Reference, bool head, TimePoint until);
     // Upstream work; each is the body of a flight.
     Task<ManifestView> download(TargetPtr, oci::Reference);
@@ -58,8 +76,8 @@ private:
     Task<ManifestView> revalidate(TargetPtr, std::string tag, KnownTag known, bool kept);
     Task<ManifestPtr> keep(TargetPtr, oci::Reference, upstream::ManifestAnswer,
                            std::shared_ptr<const std::string> upstream);
-    // `told`: by the HEAD that confirms it.
-    Task<> confirm(TargetPtr, std::string tag, ManifestPtr told,
+    // `told`: by the HEAD that confirms it. `served`: what is here of it for this repository.
+    Task<> confirm(TargetPtr, std::string tag, ManifestPtr told, ManifestPtr served,
                    std::shared_ptr<const std::string> upstream);
 
     void remember_tag(const Target&, const std::string& tag, KnownTag);
@@ -67,13 +85,20 @@ private:
     void remember_still(const Target&, const std::string& tag, KnownTag);
     void remember(const ManifestPtr&, uint64_t as_of);
     void remember_link(const Target&, const oci::Digest&, uint64_t as_of);
-    void remember_missing(const Target&, const oci::Reference&);
+    Task<> remember_missing(TargetPtr, oci::Reference);
+    static Manifest make(meta::ManifestRow);
+    static std::string flight_key(const char* verb, const Target&, std::string_view reference);
+    ManifestView stored_view(const TargetPtr&, ManifestPtr, bool in_memory);
     ManifestView view(const KnownTag&, ManifestPtr, From, Duration ttl) const;
     [[noreturn]] void throw_negative(const oci::Reference&) const;
     TimePoint deadline() const { return clock_.now() + options_.miss_timeout; }
 
+    // After an upstream gave no answer, its tags are not asked for again for so long.
+    static constexpr Duration kAskAgain = std::chrono::seconds(5);
+
     const Options& options_;
     meta::Metadata& metadata_;
+    store::Space& space_;
     Pool& pool_;
     Clock& clock_;
     Blobs& blobs_;

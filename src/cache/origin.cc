@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <set>
+
+#include "crypto/hasher.h"
+
 namespace weir::cache {
 namespace {
 
@@ -19,6 +23,11 @@ public:
     const std::string& proves() const override { return proves_; }
     const FetchPolicy& policy() const override { return candidate_.fetch; }
     const std::string& upstream_name() const override { return candidate_.upstream->name(); }
+    std::string registry() const override {
+        const auto& options = candidate_.upstream->options();
+        return options.name + " " + (options.mirrors.empty() ? "" : options.mirrors.front().url);
+    }
+    bool gives_parts() const override { return candidate_.upstream->gives_parts(mirror_); }
     bool usable() const override {
         return candidate_.upstream->usable(mirror_, candidate_.repository);
     }
@@ -80,8 +89,23 @@ Origins origins_of(const Target& target) {
     return origins;
 }
 
+std::string group_of(const Origins& origins) {
+    std::set<std::string> registries;
+    for (const auto& origin : origins)
+        if (auto registry = origin->registry(); !registry.empty())
+            registries.insert(std::move(registry));
+    std::string group;
+    for (const auto& registry : registries) group += registry + "\n";
+    return group;
+}
+
+bool names_nothing(const oci::Digest& digest) {
+    return digest == crypto::digest_of(digest.algorithm(), "");
+}
+
 void Verdict::add(const upstream::Answer& answer) {
     ++answers_;
+    if (answer.outcome == Outcome::timeout || answer.outcome == Outcome::throttled) ++pending_;
     if (answer.outcome == Outcome::not_found) ++not_found_;
     if (answer.outcome == Outcome::unreachable || answer.outcome == Outcome::failed ||
         answer.outcome == Outcome::ok)

@@ -31,6 +31,7 @@ Pipe::Pipe(RelayRequest request, uint64_t capacity, Clock& clock)
       capacity_(capacity),
       end_(request_.first + request_.length),
       clock_(clock),
+      gathers_until_(clock.now() + kGatherTime),
       position_(request_.first),
       hasher_(request_.digest.algorithm()) {
     const bool to_end = request_.size && end_ == *request_.size;
@@ -171,9 +172,11 @@ uint64_t Pipe::most_offset_locked() const {
 bool Pipe::has_room_locked(uint64_t bytes) {
     const auto held = [this] { return pieces_.empty() ? 0 : position_ - pieces_.front().first; };
     const uint64_t least = least_offset_locked();
-    while (held() + bytes > capacity_locked() && !pieces_.empty() && pieces_.front().end() <= least)
+    const uint64_t capacity = capacity_locked();
+    if (clock_.now() < gathers_until_) return pieces_.empty() || held() + bytes <= capacity;
+    while (held() + bytes > capacity && !pieces_.empty() && pieces_.front().end() <= least)
         pieces_.pop_front();
-    return pieces_.empty() || position_ - least + bytes <= capacity_locked();
+    return pieces_.empty() || position_ - least + bytes <= capacity;
 }
 
 uint64_t Pipe::window_bytes() const {
@@ -207,7 +210,8 @@ void Pipe::unpause_locked(TimePoint now) {
 std::shared_ptr<client::TransferHandle> Pipe::make_progress_locked(Wakes& wakes) {
     const uint64_t unread = position_ - least_offset_locked();
     std::shared_ptr<client::TransferHandle> resume;
-    if (paused_ && (unread == 0 || unread <= capacity_locked() * 3 / 4)) {
+    const bool gathers = clock_.now() < gathers_until_;
+    if (paused_ && !gathers && (unread == 0 || unread <= capacity_locked() * 3 / 4)) {
         unpause_locked(clock_.now());
         resume = handle_;
         if (minder_) wakes.push_back(*minder_);
@@ -390,7 +394,9 @@ upstream::BlobRange Pipe::next_range() const {
     std::lock_guard lock(mutex_);
     upstream::BlobRange range;
     range.first = position_;
-    if (!request_.size || end_ < *request_.size) range.last = end_ - 1;
+    range.size = request_.size;
+    // The closed form wherever it is a part: some know no other.
+    if (position_ > 0 || !request_.size || end_ < *request_.size) range.last = end_ - 1;
     if (resting_bytes_) {
         const uint64_t unread = position_ - least_offset_locked();
         const uint64_t bytes = *resting_bytes_ - std::min(unread, *resting_bytes_ * 3 / 4);
@@ -410,24 +416,34 @@ bool Pipe::rests() {
 TimePoint Pipe::rest_due(const Firing& firing) {
     std::lock_guard lock(mutex_);
     minder_ = firing;
-    if (!paused_ || ignores_ranges_) return kNever;
+    if (!paused_) return kNever;
+    if (paused_since_ < gathers_until_) return gathers_until_;
+    if (ignores_ranges_) return kNever;
     return paused_since_ + (kPauseTime - std::min<Duration>(paused_for_, kPauseTime));
 }
 
 void Pipe::rest(TimePoint now) {
-    std::shared_ptr<client::TransferHandle> handle;
+    std::shared_ptr<client::TransferHandle> cancel, resume;
     {
         std::lock_guard lock(mutex_);
-        if (!paused_ || resting_ || ignores_ranges_) return;
+        if (!paused_ || resting_) return;
+        const bool gathered = paused_since_ < gathers_until_;
+        if (!gathered && ignores_ranges_) return;
         unpause_locked(now);
-        resting_ = true;
-        resting_bytes_ = std::min(kRestBytes, capacity_);
-        asked_enough_ = now - kAtOnce * 2;
-        cut_window_locked(most_offset_locked() + *resting_bytes_);
-        has_room_locked(0);  // gives back what all have read
-        handle = handle_;
+        if (gathered) {
+            paused_for_ = {};
+            resume = handle_;
+        } else {
+            resting_ = true;
+            resting_bytes_ = std::min(kRestBytes, capacity_);
+            asked_enough_ = now - kAtOnce * 2;
+            cut_window_locked(most_offset_locked() + *resting_bytes_);
+            has_room_locked(0);  // gives back what all have read
+            cancel = handle_;
+        }
     }
-    if (handle) handle->cancel();
+    if (cancel) cancel->cancel();
+    if (resume) resume->resume();
 }
 
 uint64_t Pipe::position() const {

@@ -5,7 +5,9 @@
 // many read.
 //
 // Who may join: a reader of the same bytes, with the same end and the same origins, whose first
-// byte is still in the window or is the next one to come. Who comes later gets a pipe of its own.
+// byte is still in the window or is the next one to come; for kGatherTime the window stays where it
+// begins, so that those who come at the same time find each other. Who comes later gets a pipe of
+// its own.
 //
 // Who may stay: readers that keep up. Where one has waited for kLagTime in all, and for half of its
 // life, and the window has no room, those that have not caught up for so long go on by another
@@ -62,6 +64,7 @@ public:
     static constexpr Duration kAtOnce = std::chrono::milliseconds(250);
     // A reader that waits asks again after this, so that its waiting is seen.
     static constexpr Duration kAskAgain = std::chrono::milliseconds(500);
+    static constexpr Duration kGatherTime = std::chrono::milliseconds(100);
     static constexpr uint64_t kRestBytes = 128 * 1024;
 
     Pipe(RelayRequest request, uint64_t capacity, Clock& clock);
@@ -104,8 +107,9 @@ public:
     // A transfer has ended: it was to rest, or what it was asked for is enough for now.
     bool rests();
     void started(std::shared_ptr<client::TransferHandle>);
-    // When the transfer is to be ended unless it goes on; `firing` is fired when that changes.
+    // When a pause is to be looked at, unless it ends before; `firing` is fired when that changes.
     TimePoint rest_due(const Firing& firing);
+    // Goes on when it only waited for company, else ends the transfer.
     void rest(TimePoint now);
 
     uint64_t position() const;
@@ -160,6 +164,7 @@ private:
     const uint64_t end_;
     Clock& clock_;
     const bool cloned_ = false;
+    const TimePoint gathers_until_{};
 
     mutable std::mutex mutex_;
     std::deque<Piece> pieces_;

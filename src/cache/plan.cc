@@ -34,6 +34,12 @@ const FetchPolicy& Fetch::policy_locked() const {
     return origins_.empty() ? kNoOrigins : origins_.front()->policy();
 }
 
+bool Fetch::gives_parts_locked() const {
+    return origins_.empty() ||
+           std::any_of(origins_.begin(), origins_.end(),
+                       [](const auto& origin) { return origin->gives_parts(); });
+}
+
 void Fetch::resolve_wanted_locked() {
     const uint64_t size = *size_;
     for (const WantedRange& spec : specs_) {
@@ -130,16 +136,24 @@ bool Fetch::wants_more_locked() {
 
 std::optional<Fetch::Plan> Fetch::plan_locked() {
     if (state_ != State::running || mismatch_ || verified_) return std::nullopt;
+    const bool parts = gives_parts_locked();
+    // Whatever is asked for comes from the start: all of it is kept.
+    if (!parts) {
+        whole_ = true;
+        if (size_ && segments_.size() == 1 && segments_.front()->all)
+            segments_.front()->limit = *size_;
+    }
     if (!size_) {
         if (!segments_.empty()) return std::nullopt;
         return plan_blind_locked();
     }
     resolve_wanted_locked();
     const FetchPolicy& policy = policy_locked();
-    const bool segmented = policy.segments > 1 && *size_ >= policy.segment_min_bytes;
+    const bool segmented = parts && policy.segments > 1 && *size_ >= policy.segment_min_bytes;
     const size_t usual = segmented ? policy.segments : whole_ ? 1 : kMaxRangeSegments;
     size_t running = 0;
     for (const auto& segment : segments_) running += segment->urgent ? 0 : 1;
+    if (running >= usual && !parts) return std::nullopt;
     if (running >= usual) return plan_urgent_locked();
 
     for (const auto& [first, end] : wanted_.list()) {

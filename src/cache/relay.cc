@@ -38,13 +38,16 @@ void hash_prefix(Pipe& pipe) {
 
 // One pass over the origins from the current position; adds to `verdict` what did not help. true:
 // something came, or the relay rests.
-Task<bool> pass(std::shared_ptr<Pipe> pipe, Clock* clock, Duration head_time, Verdict* verdict) {
+Task<bool> pass(std::shared_ptr<Pipe> pipe, Clock* clock, Duration head_time, bool plain,
+                Verdict* verdict) {
     bool progress = false;
     for (const auto& origin : pipe->request().origins) {
         while (!pipe->over()) {
             const uint64_t before = pipe->position();
+            upstream::BlobRange range = pipe->next_range();
+            range.plain = plain;
             const auto answer = co_await origin->read(
-                pipe->request().digest, pipe->next_range(), pipe,
+                pipe->request().digest, range, pipe,
                 [pipe](auto handle) { pipe->started(std::move(handle)); },
                 clock->now() + head_time);
             const bool came = pipe->position() != before;
@@ -173,7 +176,8 @@ Task<> Relays::bring(std::shared_ptr<Pipe> pipe, Relays& relays) {
             co_await take_prefix(pipe, &relays.pool_);
         verdict = {};
         const Duration head_time = relays.options_.miss_timeout / 2;
-        const bool progress = co_await pass(pipe, &relays.clock_, head_time, &verdict);
+        const bool plain = round + 1 == kRounds;
+        const bool progress = co_await pass(pipe, &relays.clock_, head_time, plain, &verdict);
         if (pipe->over()) break;
         if (progress && pipe->rests()) {
             round = 0;

@@ -70,6 +70,7 @@ public:
         upstream::BlobAnswer answer;
         answer.bytes = heads->bytes;
         answer.mirror = key_;
+        answer.with_login = true;  // how it came there it does not tell
         answer.detail = got.detail;
         switch (got.end) {
             case store::RemoteEnd::ok:

@@ -13,6 +13,7 @@ void Segment::begin(std::shared_ptr<Origin> next) {
     origin = std::move(next);
     handle.reset();
     attempt_bytes = 0;
+    all = false;
     bad = contradicts = false;
     problem.clear();
 }
@@ -50,8 +51,7 @@ BodyAction Segment::on_head(const upstream::BlobHead& head) {
                 suffix = 0;
             }
             from_start_ = head.first < position;
-            answered = true;
-            fetch_->proven_.insert(origin->proves());
+            all = head.all;
             if (fetch_->upstream_name_.empty()) fetch_->upstream_name_ = origin->upstream_name();
         }
         cursor_ = head.first;
@@ -59,17 +59,40 @@ BodyAction Segment::on_head(const upstream::BlobHead& head) {
             contradicted(*head.whole_size);
             return BodyAction::stop;
         }
-        std::lock_guard lock(fetch_->mutex_);
-        return fetch_->room_wanted_ ? BodyAction::pause : BodyAction::go_on;
+        {
+            std::lock_guard lock(fetch_->mutex_);
+            fetch_->prove_locked(*origin, head);
+        }
+        return under_way();
     } catch (...) {
         fetch_->fail(std::current_exception());
         return BodyAction::stop;
     }
 }
 
+// From now on the bytes of this answer are promised to readers.
+BodyAction Segment::under_way() {
+    std::vector<Firing> out;
+    BodyAction action = BodyAction::go_on;
+    {
+        std::lock_guard lock(fetch_->mutex_);
+        answered = fetch_->answered_ = true;
+        fetch_->fire_locked(out);
+        if (fetch_->room_wanted_) action = BodyAction::pause;
+        // The blob ends before what was asked for: nothing of it is wanted.
+        if (position >= limit && position > 0) action = BodyAction::stop;
+    }
+    for (const Firing& firing : out) firing.fire();
+    return action;
+}
+
 void Segment::contradicted(uint64_t whole_size) {
     std::lock_guard lock(fetch_->mutex_);
     bad = contradicts = true;
+    if (whole_size == 0) {
+        problem = "says that the blob has no bytes, which is another blob";
+        return;
+    }
     problem = fmt::format("says the blob has {} bytes, it was said to have {}", whole_size,
                           fetch_->size_.value_or(0));
 }
@@ -104,12 +127,20 @@ Segment::Step Segment::next_step(uint64_t available) {
 
 BodyAction Segment::on_data(std::span<const std::byte> data) {
     try {
+        const uint64_t begun = cursor_;
         while (!data.empty()) {
             const Step step = next_step(data.size());
             if (step.what == Step::What::stop) return BodyAction::stop;
             if (step.what == Step::What::reserve) {
-                if (!fetch_->reserve_for(cursor_, cursor_ + step.bytes)) throw fetch_->no_room();
-                continue;
+                if (fetch_->reserve_for(cursor_, cursor_ + step.bytes)) {
+                    fetch_->allocate_ahead(cursor_);
+                    continue;
+                }
+                if (!fetch_->may_make_room()) throw fetch_->no_room();
+                // All of these bytes come again; those that were written are stepped over.
+                cursor_ = begun;
+                fetch_->want_room(step.bytes);
+                return BodyAction::pause;
             }
             const auto piece = data.first(step.bytes);
             data = data.subspan(step.bytes);

@@ -40,6 +40,7 @@ public:
     bool urgent;
     std::shared_ptr<client::TransferHandle> handle;
     bool answered = false;       // its head has come, and it is under way
+    bool all = false;            // ... and the whole comes, whatever was asked for
     std::optional<Firing> wake;  // of its coroutine, while it waits between rounds
     std::shared_ptr<Origin> origin;
     uint64_t attempt_bytes = 0;  // that arrived in this attempt
@@ -57,6 +58,7 @@ private:
         uint64_t bytes = 0;
     };
     Step next_step(uint64_t available);
+    client::BodyAction under_way();
 
     std::shared_ptr<Fetch> fetch_;
     uint64_t cursor_ = 0;      // offset of the next byte of the answer; transfer thread only

@@ -2,6 +2,10 @@
 
 #include <re2/re2.h>
 
+#include <algorithm>
+
+#include "oci/name.h"
+
 namespace weir::cache {
 
 const char* from_name(From from) {
@@ -30,9 +34,10 @@ Duration Freshness::ttl_of(std::string_view tag) const {
     const re2::StringPiece text(tag.data(), tag.size());
     for (const auto& pattern : immutable)
         if (re2::RE2::FullMatch(text, *pattern)) return kForever;
+    const Duration most = oci::is_signature_tag(tag) ? signature_negative_ttl : kForever;
     for (const Rule& rule : rules)
-        if (!rule.tags || re2::RE2::FullMatch(text, *rule.tags)) return rule.ttl;
-    return ttl;
+        if (!rule.tags || re2::RE2::FullMatch(text, *rule.tags)) return std::min(rule.ttl, most);
+    return std::min(ttl, most);
 }
 
 }  // namespace weir::cache

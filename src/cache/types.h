@@ -34,8 +34,10 @@ struct Freshness {
     Duration negative_ttl = std::chrono::seconds(10);
     Duration signature_negative_ttl = std::chrono::seconds(2);
     Duration list_ttl = std::chrono::seconds(60);
+    // A tag that was not confirmed for so long is asked for before the stale answer; 0: no bound.
+    Duration max_stale = std::chrono::hours(1);
 
-    // kForever for immutable tags.
+    // kForever for immutable tags; for signatures at most signature_negative_ttl.
     static constexpr Duration kForever = Duration::max();
     Duration ttl_of(std::string_view tag) const;
 };

@@ -144,14 +144,19 @@ Task<store::RemoteAnswer> Uploader::send(meta::UploadRow row) {
     const std::string repository = row.name.substr(0, line);
     const std::string tag = row.name.substr(line + 1);
     if (row.gone) co_return co_await remote_.remove_tag(repository, tag);
-    const auto known =
-        co_await pool_.run([this, repository, tag] { return metadata_.find_tag(repository, tag); });
+    bool linked = false;
+    const auto known = co_await pool_.run([this, repository, tag, &linked] {
+        auto row = metadata_.find_tag(repository, tag);
+        if (row) linked = metadata_.linked(repository, row->digest);
+        return row;
+    });
     if (!known) co_return store::RemoteAnswer{};
     const auto checked = known->checked.time_since_epoch().count();
+    // Whether the repository may serve it: a rebuild believes nothing else.
     co_return co_await remote_.put_tag(
         repository, tag,
-        fmt::format(R"({{"digest":"{}","checked":{},"upstream":{}}})", known->digest.text(),
-                    checked, json_text(known->upstream)));
+        fmt::format(R"({{"digest":"{}","checked":{},"upstream":{},"linked":{}}})",
+                    known->digest.text(), checked, json_text(known->upstream), linked));
 }
 
 Task<store::RemoteAnswer> Uploader::send_blob(meta::UploadRow row) {

@@ -253,8 +253,8 @@ size_t Exchange::on_body(char* data, size_t size, size_t count, void* self) {
     if (exchange.paused_) return CURL_WRITEFUNC_PAUSE;
     const size_t bytes = size * count;
     const auto piece = std::as_bytes(std::span(data, bytes));
-    if (exchange.call_.gather) return exchange.gather(piece) ? bytes : size_t{CURL_WRITEFUNC_ERROR};
-    if (!exchange.take_data(piece)) return CURL_WRITEFUNC_ERROR;
+    const bool gathers = exchange.call_.gather;
+    if (gathers ? !exchange.gather(piece) : !exchange.take_data(piece)) return CURL_WRITEFUNC_ERROR;
     return exchange.paused_ ? CURL_WRITEFUNC_PAUSE : bytes;
 }
 
@@ -375,9 +375,14 @@ bool Exchange::take_data(std::span<const std::byte> data) {
     return false;
 }
 
-// A copy: libcurl's own buffer is good for this call only.
+// A copy: libcurl's own buffer is good for this call only. A piece in whose middle the sink pauses
+// comes again from its start.
 bool Exchange::gather(std::span<const std::byte> piece) {
     last_data_ = now();
+    const size_t whole = piece.size();
+    const size_t here = std::min(again_, whole);
+    again_ -= here;
+    piece = piece.subspan(here);
     if (!gathered_) gathered_ = std::make_unique_for_overwrite<std::byte[]>(kGatherBytes);
     while (!piece.empty()) {
         if (gathered_bytes_ == 0) gathering_->push_back(this);
@@ -386,6 +391,10 @@ bool Exchange::gather(std::span<const std::byte> piece) {
         gathered_bytes_ += bytes;
         piece = piece.subspan(bytes);
         if (gathered_bytes_ == kGatherBytes && !hand_over()) return false;
+        if (paused_) {
+            again_ = whole - piece.size();
+            return true;
+        }
     }
     return true;
 }
@@ -393,10 +402,20 @@ bool Exchange::gather(std::span<const std::byte> piece) {
 bool Exchange::hand_over() {
     if (gathered_bytes_ == 0) return true;
     std::erase(*gathering_, this);
-    const size_t bytes = std::exchange(gathered_bytes_, 0);
-    const bool goes_on = take_data({gathered_.get(), bytes});
-    check(!paused_, "a sink that has its pieces gathered does not pause");
+    if (paused_) return true;
+    const bool goes_on = take_data({gathered_.get(), gathered_bytes_});
+    if (!paused_) gathered_bytes_ = 0;
     return goes_on;
+}
+
+bool Exchange::keep_end(CURLcode code) {
+    if (judged() || !paused_ || gathered_bytes_ == 0) return false;
+    kept_end_ = code;
+    return true;
+}
+
+std::optional<CURLcode> Exchange::kept_end() const {
+    return paused_ ? std::nullopt : kept_end_;
 }
 
 bool Exchange::act(BodyAction action) {
@@ -413,6 +432,8 @@ CURLcode Exchange::resume() {
     paused_ = false;
     last_data_ = window_start_ = now();
     window_bytes_ = 0;
+    if (!hand_over()) return CURLE_WRITE_ERROR;
+    if (paused_ || kept_end_) return CURLE_OK;
     return curl_easy_pause(easy_,
                            CURLPAUSE_CONT);  // may hand over the kept piece before it returns
 }

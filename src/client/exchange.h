@@ -7,6 +7,7 @@
 #include <atomic>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -81,8 +82,13 @@ public:
     bool on_alarm(TimePoint now);
     // The sink may be given data again. Not CURLE_OK: the exchange is over.
     CURLcode resume();
-    // Gives the sink what was gathered. false: the exchange is over, as after end_as().
+    // Gives the sink what was gathered. false: the exchange is over, as after end_as(). A sink that
+    // pauses has not taken it.
     bool hand_over();
+    // The transfer has ended while its sink pauses and has not taken all: its end comes later.
+    bool keep_end(CURLcode);
+    // That end, once the sink has taken all.
+    std::optional<CURLcode> kept_end() const;
     bool judged() const { return verdict_.has_value(); }
 
     // Gives back the easy handle and answers. Once, as the last call; the handle is out of its
@@ -151,6 +157,8 @@ private:
     std::vector<Exchange*>* gathering_ = nullptr;
     std::unique_ptr<std::byte[]> gathered_;  // kGatherBytes
     size_t gathered_bytes_ = 0;
+    size_t again_ = 0;  // bytes of the piece that libcurl gives again, which are here
+    std::optional<CURLcode> kept_end_;
     char error_[CURL_ERROR_SIZE] = {};
 
     Phase phase_ = Phase::naming;

@@ -162,7 +162,8 @@ void Transfer::handle_letter(Letter letter) {
         return;
     }
     const CURLcode code = exchange->resume();
-    if (code != CURLE_OK) end(exchange, code);
+    if (code != CURLE_OK) return end(exchange, code);
+    if (const auto kept = exchange->kept_end()) end(exchange, *kept);
 }
 
 void Transfer::add(std::shared_ptr<Exchange> exchange) {
@@ -200,7 +201,11 @@ void Transfer::read_ended() {
         if (message->msg != CURLMSG_DONE) continue;
         void* exchange = nullptr;
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &exchange);
-        end(static_cast<Exchange*>(exchange), message->data.result);
+        auto* ended = static_cast<Exchange*>(exchange);
+        const CURLcode code = message->data.result;
+        // What its sink has not seen yet comes before its end.
+        if (!ended->judged()) ended->hand_over();
+        if (!ended->keep_end(code)) end(ended, code);
     }
 }
 

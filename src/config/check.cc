@@ -159,7 +159,8 @@ void check_values(const Config& config, Reading& reading) {
          "must begin with \"/\"");
     const Duration zero{};
     need(config.freshness.ttl >= zero && config.freshness.negative_ttl >= zero &&
-             config.freshness.signature_negative_ttl >= zero && config.freshness.list_ttl >= zero,
+             config.freshness.signature_negative_ttl >= zero && config.freshness.list_ttl >= zero &&
+             config.freshness.max_stale >= zero,
          "weir.freshness", "times can't be negative");
     need(config.timeouts.miss > zero, "weir.missTimeout", "must be greater than 0");
     need(config.timeouts.drain >= zero, "weir.drainTimeout", "can't be negative");

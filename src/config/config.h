@@ -173,6 +173,7 @@ struct Freshness {
     Duration negative_ttl = std::chrono::seconds(10);
     Duration signature_negative_ttl = std::chrono::seconds(2);
     Duration list_ttl = std::chrono::seconds(60);  // tags/list and referrers
+    Duration max_stale = std::chrono::hours(1);    // 0: no bound
     // Regular expressions (RE2) on the whole tag: once stored never asked again.
     std::vector<std::string> immutable;
     std::vector<FreshnessRule> rules;  // the first that matches; before the upstream's own ttl

@@ -87,6 +87,7 @@ const Shape& freshness_shape() {
         key("negativeTtl", &Freshness::negative_ttl),
         key("signatureNegativeTtl", &Freshness::signature_negative_ttl),
         key("listTtl", &Freshness::list_ttl),
+        key("maxStale", &Freshness::max_stale),
         key("immutable", &Freshness::immutable),
         objects_key("rules", &Freshness::rules, rule),
     }};

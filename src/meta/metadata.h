@@ -31,7 +31,8 @@ struct BlobRow {
     uint64_t generation = 0;
     WallTime created{};
     WallTime accessed{};
-    std::string upstream;  // where it came from first; "": pushed
+    std::string upstream;         // where it came from first; "": pushed
+    std::string private_of = {};  // see Metadata
     // Where its bytes are; at least one holds. A row that is put is on disk.
     bool on_disk = true;
     bool in_s3 = false;
@@ -44,11 +45,14 @@ struct ManifestRow {
     WallTime created{};
     WallTime accessed{};
     std::string upstream;
+    std::string private_of = {};  // see Metadata
 };
 
 struct TagRow {
     oci::Digest digest;
-    WallTime checked{};  // when the upstream last confirmed it
+    // When the upstream last confirmed it; kRefuted: it has not got what the tag leads to any more.
+    WallTime checked{};
+    static constexpr WallTime kRefuted{};
     std::string upstream;
 };
 
@@ -58,6 +62,7 @@ struct StagingRow {
     uint64_t generation = 0;
     std::optional<uint64_t> size;  // of the whole blob, once known
     Extents extents;               // durable on disk
+    std::string private_of = {};   // see Metadata
     WallTime updated{};
 };
 
@@ -86,6 +91,15 @@ struct Usage {
     uint64_t staging_bytes = 0;  // bytes of extents
 };
 
+// Three relations that must not be taken for one another:
+//   link        a repository may serve the digest: its bytes came through this repository, or its
+//               own upstream has proved that it has them (cache/gate.h). Nothing else makes one.
+//   reference   a stored manifest names the digest (config, layer, child). A wish: it serves
+//               nothing, but what a stored manifest names is not collected as garbage.
+//   tag         a name for a digest. Keeps the manifest from being collected; serves nothing.
+//
+// `private_of` of a blob, a manifest or a staged blob: the upstream that gave the bytes to a login
+// of ours; "": they came to nobody in particular. Once "" it stays "".
 class Metadata {
 public:
     virtual ~Metadata() = default;
@@ -97,6 +111,8 @@ public:
     // caller then erases its file (Upkeep::erasures). One that is only in S3 is on disk again from
     // now on, with the new generation. The link is made and the staging row dropped all the same.
     // A blob that was pushed (upstream "") while on disk is no longer one that its upstream has.
+    // One that came to nobody in particular is private no more. Of a private one that is new, the
+    // links of other repositories go: what they were given for was not this.
     virtual bool put_blob(const BlobRow&, std::string_view repository) = 0;
     // The file is gone. Only if the row is on disk with that generation. In S3 too, the row stays.
     // Links stay: it may be asked for again.
@@ -104,12 +120,13 @@ public:
 
     // Manifests.
     virtual std::optional<ManifestRow> find_manifest(const oci::Digest&) = 0;
-    // Within the bounds of bytes for the repository that it came through first, its upstream and
-    // all (Upkeep::bound_metadata): the manifests that were used longest ago go, but those that
-    // were pushed or are pinned, and a memory may know them still; Failure{no_space} for one that
-    // is too large by itself. Inserts (or keeps) the manifest, links it and every digest in
-    // `references` to `repository`, and points `tag` (when not empty) at it, checked at the row's
-    // `created`, at once.
+    // Inserts the manifest with its `references`, links it to `repository` (when not empty) and
+    // points `tag` (when not empty) at it, checked at the row's `created`, at once. What is known
+    // stays, but bytes that differ are replaced: the caller has verified its own, so the disk has
+    // changed those. What it names is not linked. Within the bounds of bytes for the repository
+    // that it came through first, its upstream and all (Upkeep::bound_metadata): the manifests that
+    // were used longest ago go, but those that were pushed or are pinned, and a memory may know
+    // them still; Failure{no_space} for one that is too large by itself.
     virtual void put_manifest(const ManifestRow&, std::string_view repository,
                               std::span<const oci::Digest> references, std::string_view tag) = 0;
     virtual bool remove_manifest(const oci::Digest&) = 0;
@@ -119,6 +136,11 @@ public:
     // The repository exists from then on; the digest is not linked to it.
     virtual void put_tag(std::string_view repository, std::string_view tag, const TagRow&) = 0;
     virtual bool remove_tag(std::string_view repository, std::string_view tag) = 0;
+    // The upstream has not got this digest: the repository's tags that point at it, at a manifest
+    // that names it or at an index of such a one are kRefuted from now on. Returns those that were
+    // not before.
+    virtual std::vector<std::string> refute_tags(std::string_view repository,
+                                                 const oci::Digest&) = 0;
     // Sorted bytewise, after `last`, at most `limit`.
     virtual std::vector<std::string> tags(std::string_view repository, std::string_view last,
                                           size_t limit) = 0;
@@ -126,6 +148,8 @@ public:
     // Links: what may be served under a repository.
     virtual bool linked(std::string_view repository, const oci::Digest&) = 0;
     virtual void link(std::string_view repository, const oci::Digest&) = 0;
+    // A manifest that is linked to the repository, or a tag of it, names the digest.
+    virtual bool named(std::string_view repository, const oci::Digest&) = 0;
     virtual std::vector<std::string> repositories(std::string_view last, size_t limit) = 0;
 
     // Remembered lists: the latest, within bounds of number and bytes for a repository, an upstream

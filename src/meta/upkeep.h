@@ -143,8 +143,14 @@ public:
     // up again.
     virtual void lost_in_s3(const oci::Digest&) = 0;
     // The object was found in S3 (rebuild). A manifest that is stored counts as in S3; any other
-    // digest is a blob's. What is doomed stays so.
+    // digest is a blob's, and private of the upstream that all manifests naming it came from: how
+    // it came is not known any more. What is doomed stays so.
     virtual void found_in_s3(const oci::Digest&, uint64_t size, WallTime modified) = 0;
+    // Rebuild: links what the tags and linked manifests of one repository alone lead to. What
+    // several lead to may be private to one of them: each proves it again.
+    virtual void link_reached() = 0;
+    // Rebuild, where no login is configured that anything could have come with.
+    virtual void make_public() = 0;
     virtual uint64_t disk_bytes_of(std::string_view upstream) = 0;
 
     // ---- files. Whatever takes a blob off the disk (evict, sweep_blobs, lost_on_disk,
@@ -155,8 +161,8 @@ public:
     // They are not on the disk any more.
     virtual void erased(std::span<const Erasure>) = 0;
 
-    // ---- pins: of what a pinned repository links (tag "*"), or a pinned tag points at, directly
-    // or through an index. What is no pattern matches only itself.
+    // ---- pins: of what a pinned repository links or its linked manifests name (tag "*"), or a
+    // pinned tag points at, directly or through an index. What is no pattern matches only itself.
     virtual void put_pin(const Pin&) = 0;
     virtual bool remove_pin(const Pin&) = 0;
     virtual std::vector<Pin> pins() = 0;
@@ -174,7 +180,7 @@ public:
     virtual std::vector<ManifestInfo> untagged(std::string_view repository,
                                                WallTime accessed_before, size_t limit,
                                                std::optional<oci::Digest> after = {}) = 0;
-    // Links whose digest no manifest linked to the repository refers to, that is no manifest itself
+    // Links whose digest no manifest linked to the repository names, that is no manifest itself
     // and no blob that was accessed since or is just being filled.
     virtual std::vector<oci::Digest> loose_links(std::string_view repository,
                                                  WallTime accessed_before, size_t limit) = 0;
@@ -183,12 +189,13 @@ public:
     // went.
     virtual std::vector<oci::Digest> unlink(std::string_view repository, WallTime accessed_before,
                                             std::span<const oci::Digest>) = 0;
-    // Deletes manifests that no repository links, and returns them. Those in S3 become doomed rows.
+    // Deletes manifests that no repository links, no tag points at and no stored index names, and
+    // returns them. Those in S3 become doomed rows.
     virtual std::vector<oci::Digest> sweep_manifests(WallTime accessed_before, size_t limit) = 0;
-    // Takes blobs that no repository links, after `after` in digest order, at most `limit` looked
-    // at. Their rows are gone when it returns; those that are or may be in S3 have become doomed
-    // rows. One whose upload is under way waits for its end. `next`: where to go on; nullopt
-    // at the end.
+    // Takes blobs that no repository links and no stored manifest names, after `after` in digest
+    // order, at most `limit` looked at. Their rows are gone when it returns; those that are or may
+    // be in S3 have become doomed rows. One whose upload is under way waits for its end. `next`:
+    // where to go on; nullopt at the end.
     virtual std::vector<Doomed> sweep_blobs(std::optional<oci::Digest> after,
                                             WallTime accessed_before, size_t limit,
                                             std::optional<oci::Digest>* next) = 0;
@@ -231,6 +238,7 @@ public:
         std::string repository;
         uint64_t blobs = 0, bytes = 0, disk_bytes = 0, s3_bytes = 0, tags = 0;
     };
+    // Of the blobs that it links, and of those that its manifests name.
     virtual std::optional<RepositoryUsage> repository_usage(std::string_view repository) = 0;
     struct BlobState {
         oci::Digest digest;
@@ -240,6 +248,9 @@ public:
     };
     // In digest order after `after`.
     virtual std::vector<BlobState> blob_states(std::optional<oci::Digest> after, size_t limit) = 0;
+    // The same order.
+    virtual std::vector<oci::Digest> manifest_digests(std::optional<oci::Digest> after,
+                                                      size_t limit) = 0;
     // The blob's bytes on disk were found wrong or gone: like evict(), but of any blob, and L
     // stays; the row goes when S3 has no copy. The same as Metadata::remove_blob().
     virtual bool lost_on_disk(const oci::Digest&, uint64_t generation) = 0;
@@ -248,8 +259,11 @@ public:
     // they did, Metadata::removals() has grown when it returns: so what was removed by a process
     // that was killed before it could say so is noticed too.
     virtual int64_t disk_bytes_by_others() = 0;
-    // Repositories that link the digest, at most `limit`: whom to ask for it again.
+    // Repositories that link the digest, at most `limit`.
     virtual std::vector<std::string> linked_from(const oci::Digest&, size_t limit) = 0;
+    // Whom to ask for it again: those first, then repositories whose tags or linked manifests name
+    // it, whose upstreams may have it.
+    virtual std::vector<std::string> wanted_by(const oci::Digest&, size_t limit) = 0;
 };
 
 }  // namespace weir::meta

@@ -16,7 +16,6 @@ namespace {
 namespace json = boost::json;
 using Problem = std::unexpected<std::string>;
 
-constexpr std::string_view kSchema1Prefix = "application/vnd.docker.distribution.manifest.v1+";
 constexpr std::string_view kDockerPrefix = "application/vnd.docker.";
 
 constexpr std::array kManifestTypes{kOciIndex,       kDockerList,  kOciManifest,
@@ -128,6 +127,14 @@ std::string read_list(const json::object& document, std::string_view key,
     return {};
 }
 
+// Only an artifact manifest has its content in "blobs" (image-spec 1.1.0-rc2, "Artifact Manifest");
+// in an image manifest that is any other member, of which nothing is said. The type decides; the
+// shape where the type is none that weir knows.
+bool names_blobs(Shape shape, std::string_view media_type) {
+    if (media_type == kOciManifest || media_type == kDockerManifest) return false;
+    return media_type == kOciArtifact || shape == Shape::artifact;
+}
+
 // The document's own type and the upstream's must be one of a manifest (oci/media_type.h), and two
 // that weir does not know must be the same.
 std::string unfit_type(std::string_view own_type, std::string_view content_type) {
@@ -209,10 +216,11 @@ std::expected<Manifest, std::string> parse_manifest(std::string_view bytes,
     std::string problem = read_one(document, "subject", manifest.subject);
     if (problem.empty() && manifest.is_index) {
         problem = read_list(document, "manifests", manifest.manifests);
+    } else if (problem.empty() && names_blobs(shape, manifest.media_type)) {
+        problem = read_list(document, "blobs", manifest.blobs);
     } else if (problem.empty()) {
         problem = read_one(document, "config", manifest.blobs);
         if (problem.empty()) problem = read_list(document, "layers", manifest.blobs);
-        if (problem.empty()) problem = read_list(document, "blobs", manifest.blobs);
     }
     if (!problem.empty()) return Problem(std::move(problem));
     return manifest;

@@ -23,6 +23,9 @@ inline constexpr std::string_view kDockerManifest =
 inline constexpr std::string_view kDockerList =
     "application/vnd.docker.distribution.manifest.list.v2+json";
 inline constexpr std::string_view kOciArtifact = "application/vnd.oci.artifact.manifest.v1+json";
+// Docker's schema 1, which weir does not serve; signed ones have another digest than their bytes.
+inline constexpr std::string_view kSchema1Prefix =
+    "application/vnd.docker.distribution.manifest.v1+";
 inline constexpr std::string_view kOrasArtifact =
     "application/vnd.cncf.oras.artifact.manifest.v1+json";
 
@@ -46,7 +49,7 @@ struct Descriptor {
 struct Manifest {
     std::string media_type;  // from the document, else from what the document looks like
     bool is_index = false;
-    std::vector<Descriptor> blobs;      // config and layers; empty for an index
+    std::vector<Descriptor> blobs;  // config and layers, or an artifact's blobs; none of an index
     std::vector<Descriptor> manifests;  // children of an index
     std::vector<Descriptor> subject;    // none or one
     std::string

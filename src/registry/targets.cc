@@ -42,6 +42,7 @@ Targets::Targets(std::shared_ptr<const config::Config> config,
     base.negative_ttl = given.negative_ttl;
     base.signature_negative_ttl = given.signature_negative_ttl;
     base.list_ttl = given.list_ttl;
+    base.max_stale = given.max_stale;
     for (const std::string& pattern : given.immutable) base.immutable.push_back(compile(pattern));
     for (const config::Registry& registry : config_->registries) {
         base.ttl = registry.tag_ttl(given.ttl);

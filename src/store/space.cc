@@ -9,6 +9,14 @@
 namespace weir::store {
 namespace {
 constexpr Duration kProbeInterval = std::chrono::seconds(1);
+
+// The numbers come from configuration and from upstreams' headers: no sum goes over the end.
+uint64_t sum(uint64_t a, uint64_t b) {
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+uint64_t over(uint64_t wanted, uint64_t limit) {
+    return wanted - std::min(wanted, limit);
+}
 }  // namespace
 
 struct Space::State {
@@ -37,6 +45,13 @@ struct Space::State {
         const uint64_t gone = std::min(free_at_probe, kept_since_probe);
         return free_at_probe - gone;
     }
+    // What is reserved may or may not have been allocated on the disk already; it is counted as if
+    // not.
+    uint64_t lacks(uint64_t bytes) {
+        const uint64_t more = sum(reserved, bytes);
+        return std::max(over(sum(used + metadata, more), limits.max_bytes),
+                        over(sum(more, limits.min_free_bytes), free_now()));
+    }
 };
 
 Space::Space(Limits limits, uint64_t used, std::function<DiskSpace()> file_system, Clock& clock)
@@ -50,22 +65,27 @@ Space::Space(Limits limits, uint64_t used, std::function<DiskSpace()> file_syste
 std::optional<Space::Reservation> Space::reserve(uint64_t bytes) {
     State& s = *state_;
     std::lock_guard lock(s.mutex);
-    // Each difference is checked before it is taken: the numbers come from configuration and from
-    // upstream's headers.
-    const uint64_t taken = s.used + s.metadata + s.reserved;
-    if (taken > s.limits.max_bytes || bytes > s.limits.max_bytes - taken) return std::nullopt;
-    // What is reserved may or may not have been allocated on the disk already; it is counted as if
-    // not.
-    const uint64_t free = s.free_now();
-    if (s.reserved > free || bytes > free - s.reserved) return std::nullopt;
-    if (free - s.reserved - bytes < s.limits.min_free_bytes) return std::nullopt;
+    if (s.lacks(bytes) > 0) return std::nullopt;
     s.reserved += bytes;
     return Reservation(state_, bytes);
+}
+
+uint64_t Space::lacks(uint64_t bytes) const {
+    std::lock_guard lock(state_->mutex);
+    return state_->lacks(bytes);
+}
+
+bool Space::could_hold(uint64_t bytes) const {
+    State& s = *state_;
+    std::lock_guard lock(s.mutex);
+    return sum(bytes, s.metadata) <= s.limits.max_bytes &&
+           sum(bytes, s.limits.min_free_bytes) <= sum(s.free_now(), s.used);
 }
 
 void Space::release(uint64_t bytes) {
     std::lock_guard lock(state_->mutex);
     state_->used -= std::min(state_->used, bytes);
+    state_->probed.reset();
 }
 
 void Space::add(uint64_t bytes) {
@@ -77,6 +97,16 @@ void Space::add(uint64_t bytes) {
 void Space::set_metadata(uint64_t bytes) {
     std::lock_guard lock(state_->mutex);
     state_->metadata = bytes;
+}
+
+bool Space::grow_metadata(uint64_t bytes) {
+    State& s = *state_;
+    std::lock_guard lock(s.mutex);
+    const uint64_t free = s.free_now();
+    if (s.reserved > free || bytes > free - s.reserved) return false;
+    if (free - s.reserved - bytes < s.limits.min_free_bytes) return false;
+    s.kept_since_probe += bytes;
+    return true;
 }
 
 void Space::set_limits(Limits limits) {

@@ -51,15 +51,22 @@ public:
     };
 
     // `used`: what the metadata counts at the start. `file_system` is asked at most once a second
-    // of `clock`, which outlives all reservations.
+    // of `clock`, which outlives all reservations, and after each release: what is released is free
+    // at once, as far as it is off the disk.
     Space(Limits, uint64_t used, std::function<DiskSpace()> file_system,
           Clock& clock = system_clock());
     // nullopt: refused, the caller relays.
     std::optional<Reservation> reserve(uint64_t bytes);
+    // How many bytes have to be released before so many can be promised; 0: they can be now.
+    uint64_t lacks(uint64_t bytes) const;
+    // They could be if nothing else were here.
+    bool could_hold(uint64_t bytes) const;
     void release(uint64_t bytes);  // something stored was erased
     void add(uint64_t bytes);      // something was stored that was not promised (by a verb)
-    // What the metadata takes of the same disk, as it is now: it counts as used.
+    // What the metadata takes of the same disk, as it is now: it counts as used. It has a bound of
+    // its own below max_bytes, so only min_free_bytes can refuse it: may it grow by `bytes` now?
     void set_metadata(uint64_t bytes);
+    bool grow_metadata(uint64_t bytes);
     void set_limits(Limits);
     uint64_t used() const;
     uint64_t reserved() const;

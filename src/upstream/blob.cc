@@ -40,6 +40,34 @@ std::optional<ContentRange> ContentRange::parse(std::string_view text) {
     return range;
 }
 
+bool refuses_range(int status, bool same_origin) {
+    switch (status) {
+        case 0:  // no answer
+        case 200:
+        case 206:
+        case 401:
+        case 404:
+        case 407:
+        case 408:
+        case 421:
+        case 425:
+        case 429:
+        case 502:
+        case 503:
+        case 504:
+            return false;
+        case 403:
+            return !same_origin;  // some stores sign their addresses for the whole alone
+        default:
+            return true;
+    }
+}
+
+std::optional<uint64_t> size_told(const client::ReplyHead& head) {
+    const auto given = ContentRange::parse(head.fields.get("Content-Range"));
+    return given && !given->satisfied ? given->whole : std::nullopt;
+}
+
 namespace {
 
 // Between a transfer and a blob's receiver: checks which bytes come, and keeps the receiver's
@@ -47,16 +75,20 @@ namespace {
 // any time.
 class BlobAdapter : public client::Sink {
 public:
+    // `on_all`: when the whole begins.
     BlobAdapter(BlobRange range, std::shared_ptr<BlobSink> sink, metrics::Counter& bytes,
-                std::shared_ptr<const std::atomic<bool>> with_login)
+                std::shared_ptr<const std::atomic<bool>> with_login,
+                std::function<void(uint64_t length)> on_all)
         : range_(range),
           sink_(std::move(sink)),
           counter_(bytes),
-          with_login_(std::move(with_login)) {}
+          with_login_(std::move(with_login)),
+          on_all_(std::move(on_all)) {}
 
     client::BodyAction on_head(const client::ReplyHead& head) override {
         head_seen_ = true;
-        const auto blob_head = head.status == 206 ? partial(head) : whole(head);
+        const bool part = head.status == 206 || is_unmarked_part(head);
+        const auto blob_head = part ? partial(head) : whole(head);
         if (!blob_head) return client::BodyAction::stop;
         accepted_ = true;
         return guarded([&] { return sink_->on_head(*blob_head); });
@@ -76,6 +108,9 @@ public:
     bool head_seen() const { return head_seen_; }
     bool accepted() const { return accepted_; }
     uint64_t bytes() const { return bytes_; }
+    // The answer to a request with Range is neither the part nor the whole.
+    bool refused_range() const { return ranged() && !accepted_ && !wrong_.empty(); }
+    bool gave_part() const { return gave_part_; }
     // What is wrong with the answer; empty when nothing is.
     const std::string& wrong() const { return wrong_; }
     // What the receiver threw.
@@ -84,9 +119,25 @@ public:
     bool is_whole() const { return !short_ && (!expected_ || bytes_ == *expected_); }
 
 private:
+    bool ranged() const { return range_.first > 0 || range_.last || range_.suffix > 0; }
+
+    // 200 and a Content-Range: it is the part all the same if that is what was asked for.
+    bool is_unmarked_part(const client::ReplyHead& head) const {
+        if (!ranged() || head.content_length == range_.size) return false;
+        const auto given = ContentRange::parse(head.fields.get("Content-Range"));
+        return given && given->satisfied && is_the_part(*given) &&
+               head.content_length == given->last - given->first + 1;
+    }
+
     std::optional<BlobHead> whole(const client::ReplyHead& head) {
+        if (ranged() && range_.size && head.content_length.value_or(*range_.size) != *range_.size) {
+            wrong_ = fmt::format("{} bytes came in place of a part of {}", *head.content_length,
+                                 *range_.size);
+            return std::nullopt;
+        }
+        on_all_(head.content_length.value_or(UINT64_MAX));
         expected_ = head.content_length;
-        return BlobHead{0, head.content_length, *with_login_};
+        return BlobHead{0, head.content_length, *with_login_, true};
     }
 
     std::optional<BlobHead> partial(const client::ReplyHead& head) {
@@ -95,14 +146,21 @@ private:
             wrong_ = "a part without a sensible Content-Range";
             return std::nullopt;
         }
+        if (istarts_with(head.fields.get("Content-Type"), "multipart/")) {
+            wrong_ = "several parts, where one was asked for";
+            return std::nullopt;
+        }
         const uint64_t length = given->last - given->first + 1;
-        if (range_.suffix > 0 ? !is_the_end(*given) : !is_the_part(*given)) {
+        if (range_.size && given->whole && *given->whole != *range_.size) {
+            wrong_ = fmt::format("a part of {} bytes, not of {}", *given->whole, *range_.size);
+        } else if (range_.suffix > 0 ? !is_the_end(*given) : !is_the_part(*given)) {
             wrong_ =
                 fmt::format("bytes {}-{} came, others were asked for", given->first, given->last);
         } else if (head.content_length && *head.content_length != length) {
             wrong_ = "Content-Length and Content-Range differ";
         }
         if (!wrong_.empty()) return std::nullopt;
+        gave_part_ = ranged();
         expected_ = length;
         const bool to_the_end = given->whole && given->last + 1 == *given->whole;
         short_ = !to_the_end && (range_.suffix > 0 || range_.last != given->last);
@@ -134,8 +192,10 @@ private:
     const std::shared_ptr<BlobSink> sink_;
     metrics::Counter& counter_;
     const std::shared_ptr<const std::atomic<bool>> with_login_;
+    const std::function<void(uint64_t)> on_all_;
     std::atomic<bool> head_seen_{false};
     bool accepted_ = false;
+    bool gave_part_ = false;
     bool short_ = false;  // the mirror gives less than was asked for
     std::optional<uint64_t> expected_;
     uint64_t bytes_ = 0;
@@ -164,8 +224,7 @@ BlobAnswer answer_of(const Asked& asked, const BlobAdapter& adapter, bool asked_
     take(answer, asked);
     answer.bytes = adapter.bytes();
     if (asked.status == 416) {
-        const auto given = ContentRange::parse(asked.reply.head.fields.get("Content-Range"));
-        if (given && !given->satisfied) answer.beyond = given->whole;
+        answer.beyond = size_told(asked.reply.head);
         // Without a size it speaks of the range, not of the blob.
         if (answer.beyond) {
             answer.outcome = Outcome::ok;
@@ -190,6 +249,37 @@ BlobAnswer answer_of(const Asked& asked, const BlobAdapter& adapter, bool asked_
         answer.detail = "cancelled";
     }
     return answer;
+}
+
+std::optional<std::string> range_field(const BlobRange& range) {
+    if (range.suffix > 0) return fmt::format("bytes=-{}", range.suffix);
+    if (range.last) return fmt::format("bytes={}-{}", range.first, *range.last);
+    if (range.first > 0) return fmt::format("bytes={}-", range.first);
+    return std::nullopt;
+}
+
+// How to ask after this answer; nullopt: not again.
+std::optional<BlobRange> after_no(const BlobRange& range, const Asked& asked,
+                                  const BlobAnswer& answer, const BlobAdapter& adapter) {
+    if (!range_field(range)) return std::nullopt;
+    // Of a blob that has begun, "no such thing" and "not for you" can only mean the Range.
+    const bool not_this = range.size && (asked.status == 403 || asked.status == 404);
+    const bool no =
+        refuses_range(asked.status, !answer.elsewhere) || adapter.refused_range() || not_this;
+    const bool nothing = answer.bytes == 0 && (answer.outcome == Outcome::failed ||
+                                               answer.outcome == Outcome::unreachable);
+    if (!no && !(range.plain && nothing)) return std::nullopt;
+    if (asked.status == 416 && !range.size && range.suffix == 0) {
+        const auto size = size_told(asked.reply.head);
+        // Every blob but one has a byte: that it has none is no reason to believe.
+        if (size && *size > 0 && range.first >= *size) return std::nullopt;
+        if (size && *size > 0 && !range.last) {
+            BlobRange closed = range;
+            closed.last = *size - 1;
+            return closed;
+        }
+    }
+    return BlobRange{};
 }
 
 Sign sign_of_blob(const BlobAnswer& answer, const client::Leash& leash) {
@@ -218,25 +308,16 @@ Task<BlobAnswer> Upstream::Impl::blob(
         co_return answer;
     }
     const auto leash = std::make_shared<client::Leash>();
-    const bool gather = sink->gathers();
     Request request;
-    const auto adapter =
-        std::make_shared<BlobAdapter>(range, std::move(sink), metrics.bytes, request.with_login);
     request.path = fmt::format("{}/blobs/{}", repository, digest.text());
-    if (range.suffix > 0)
-        request.fields.emplace_back("Range", fmt::format("bytes=-{}", range.suffix));
-    else if (range.last)
-        request.fields.emplace_back("Range", fmt::format("bytes={}-{}", range.first, *range.last));
-    else if (range.first > 0)
-        request.fields.emplace_back("Range", fmt::format("bytes={}-", range.first));
-    const bool has_range = !request.fields.empty();
     request.repository = std::move(repository);
     request.purpose = Purpose::blob;
     request.bulk = true;
-    request.gather = gather;
+    request.gather = sink->gathers();
     if (started) started(leash);
 
-    const Place place = co_await this->place(Purpose::blob, head_deadline);
+    // A sink that does not gather may pause for as long as its client sleeps.
+    const Place place = co_await this->place(sink->gathers() ? "blobs" : "relays", head_deadline);
     if (!place.permit.holds()) {
         answer.outcome = Outcome::throttled;
         answer.detail = place.refusal;
@@ -254,10 +335,33 @@ Task<BlobAnswer> Upstream::Impl::blob(
     count_open();
     Sign sign = Sign::none;
     try {
-        const Curfew curfew(leash, head_deadline, [adapter] { return !adapter->head_seen(); });
-        const Asked asked = co_await ask(site, std::move(request), adapter, leash, head_deadline);
-        answer = answer_of(asked, *adapter, has_range, *leash);
-        sign = sign_of_blob(answer, *leash);
+        std::shared_ptr<BlobAdapter> adapter;
+        const Curfew curfew(leash, head_deadline, [&] { return !adapter->head_seen(); });
+        // The whole in place of a part shows that the mirror gives none.
+        const auto on_all = [this, site, ranged = range_field(range).has_value(),
+                             first = range.first](uint64_t length) {
+            if (ranged && length > first && !site->parts.refused(clock.now()))
+                site->parts.refuse(clock.now());
+        };
+        if (site->parts.refused(clock.now())) range = {};
+        if (site->parts.given(clock.now())) range.plain = false;
+        for (;;) {
+            adapter = std::make_shared<BlobAdapter>(range, sink, metrics.bytes, request.with_login,
+                                                    on_all);
+            Request one = request;
+            if (auto field = range_field(range)) one.fields.emplace_back("Range", *field);
+            const Asked asked = co_await ask(site, std::move(one), adapter, leash, head_deadline);
+            answer = answer_of(asked, *adapter, range_field(range).has_value(), *leash);
+            sign = sign_of_blob(answer, *leash);
+            if (leash->cancelled() || leash->expired()) break;
+            const auto next = after_no(range, asked, answer, *adapter);
+            if (!next) break;
+            log::info("upstream", "{}: {} is asked for {} after \"{}\"", options.name,
+                      answer.mirror, range_field(*next).value_or("the whole"), answer.detail);
+            range = *next;
+        }
+        if (answer.outcome == Outcome::ok && answer.bytes > 0 && adapter->gave_part())
+            site->parts.give(clock.now());
     } catch (const Failure& failure) {  // a limit of weir, not of the mirror
         answer.outcome = Outcome::throttled;
         answer.detail = failure.what();

@@ -23,6 +23,7 @@
 #include "upstream/hosts.h"
 #include "upstream/judgement.h"
 #include "upstream/metrics.h"
+#include "upstream/parts.h"
 #include "upstream/token.h"
 #include "upstream/upstream.h"
 
@@ -33,6 +34,7 @@ struct Site {
     const Mirror mirror;
     const client::Url url;
     const client::Guard guard;
+    Parts parts;
     const std::shared_ptr<Host> host;
     // Set when GET /v2/ has told, or not, what this host asks for.
     std::atomic<TimePoint> greeted_until{};
@@ -126,7 +128,8 @@ struct Upstream::Impl : std::enable_shared_from_this<Upstream::Impl> {
     const Credentials credentials;
     Metrics metrics;
     Budget budget;
-    // Shared by purpose (async/shares.h): blobs that crawl leave places for manifests.
+    // Shared by kind of request (async/shares.h): blobs that crawl leave places for manifests, and
+    // those that are passed on to slow clients leave places for others.
     FairSemaphore places;
     Hosts hosts;
     Tokens tokens;
@@ -166,7 +169,7 @@ struct Upstream::Impl : std::enable_shared_from_this<Upstream::Impl> {
         FairSemaphore::Permit permit;
         std::string refusal;
     };
-    Task<Place> place(Purpose, TimePoint deadline);
+    Task<Place> place(const char* kind, TimePoint deadline);
     // Waits for a place, asks the mirror's health, makes the attempt and tells how it went.
     template <class A>
     Task<A> once(std::shared_ptr<Site>, Subject, Attempt<A>, TimePoint deadline);

@@ -1,5 +1,7 @@
 // upstream/over_mirrors.h: the mirrors in order, for any kind of answer.
 #pragma once
+#include <array>
+
 #include "async/loop.h"
 #include "base/failure.h"
 #include "upstream/impl.h"
@@ -11,7 +13,9 @@ Task<A> Upstream::Impl::once(std::shared_ptr<Site> site, Subject subject, Attemp
                              TimePoint deadline) {
     A answer;
     answer.mirror = site->url.authority();
-    const Place place = co_await this->place(subject.purpose, deadline);
+    static constexpr std::array kKinds{"manifests", "lists", "blobs", "tokens"};
+    const Place place =
+        co_await this->place(kKinds[static_cast<size_t>(subject.purpose)], deadline);
     if (!place.permit.holds()) {
         answer.outcome = Outcome::throttled;
         answer.detail = place.refusal;

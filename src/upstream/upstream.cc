@@ -88,16 +88,14 @@ void Upstream::Impl::settle(Site& site, const Subject& subject, Health::Ticket t
     count_open();
 }
 
-Task<Upstream::Impl::Place> Upstream::Impl::place(Purpose purpose, TimePoint deadline) {
-    static constexpr std::array kNames{"manifests", "lists", "blobs"};
+Task<Upstream::Impl::Place> Upstream::Impl::place(const char* kind, TimePoint deadline) {
     Place place;
-    const char* const what = kNames[static_cast<size_t>(purpose)];
     try {
-        place.permit = co_await places.acquire(what, deadline);
+        place.permit = co_await places.acquire(kind, deadline);
     } catch (const Failure& failure) {
         place.refusal =
             fmt::format("upstream {} is asked for too many {} at once (maxConcurrent {}): {}",
-                        options.name, what, options.max_concurrent, failure.what());
+                        options.name, kind, options.max_concurrent, failure.what());
     }
     co_return place;
 }
@@ -156,6 +154,11 @@ bool Upstream::usable(size_t mirror, std::string_view repository, Purpose purpos
     return impl_->sites[mirror]->host->health.usable(purpose, repository, impl_->clock.now());
 }
 
+bool Upstream::gives_parts(size_t mirror) const {
+    check(mirror < impl_->sites.size(), "a mirror of this upstream");
+    return !impl_->sites[mirror]->parts.refused(impl_->clock.now());
+}
+
 void Upstream::report_bad(size_t mirror, std::string_view repository) {
     check(mirror < impl_->sites.size(), "a mirror of this upstream");
     Site& site = *impl_->sites[mirror];
@@ -167,6 +170,7 @@ void Upstream::report_bad(size_t mirror, std::string_view repository) {
 void Upstream::forget() {
     for (const auto& site : impl_->sites) {
         site->host->forget();
+        site->parts.forget();
         site->greeted_until = TimePoint{};
     }
     impl_->hosts.forget();

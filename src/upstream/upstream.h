@@ -89,6 +89,7 @@ struct BlobHead {
     uint64_t first = 0;                  // offset of the first byte that follows
     std::optional<uint64_t> whole_size;  // of the blob
     bool with_login = false;             // as in Answer
+    bool all = false;                    // the whole comes, whatever was asked for
 };
 
 // Receives a blob's bytes on a transfer thread; see client::Sink.
@@ -106,6 +107,11 @@ struct BlobRange {
     // > 0: the last so many bytes, whatever the size is ("bytes=-n"); first and last are then
     // ignored. An upstream that ignores ranges answers with the whole from 0.
     uint64_t suffix = 0;
+    // Of the whole, where the caller knows it: `first` lies in it, so no 416 is the truth then.
+    std::optional<uint64_t> size = std::nullopt;
+    // Requests with Range brought nothing, in any way: if this one does too it is made without,
+    // unless the mirror gave parts lately.
+    bool plain = false;
 };
 
 enum class TransferEnd {
@@ -204,6 +210,9 @@ public:
     // false while it is set aside or asked for peace, for this repository and purpose: try another
     // one first.
     bool usable(size_t mirror, std::string_view repository = {}, Purpose = Purpose::blob) const;
+    // false while it is remembered that this mirror refuses Range (upstream/parts.h): each request
+    // brings the blob from its start.
+    bool gives_parts(size_t mirror) const;
     Task<BlobAnswer> blob(size_t mirror, std::string repository, oci::Digest digest,
                           BlobRange range, std::shared_ptr<BlobSink> sink,
                           std::function<void(std::shared_ptr<client::TransferHandle>)> started,

@@ -92,7 +92,7 @@ def test_a_slow_reader_delays_neither_the_fetch_nor_the_others(front, weir, regi
 def test_a_reader_that_joins_late_gets_every_byte_in_order(front, weir, registry, maker):
     image = registry.push("lab/late", "v1", maker.single((20 * MB,)))
     layer = image.platforms[0].layers[0]
-    front.rule({"kind": "blob"}, stall_after=10 * MB, times=1)
+    front.rule({"kind": "blob", "method": "GET"}, stall_after=10 * MB, times=1)
     path = f"/v2/docker.io/lab/late/blobs/{layer.digest}"
     first = wire.Reading(weir, path)
     first.read(10 * MB)

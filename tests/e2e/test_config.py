@@ -206,7 +206,7 @@ def test_a_broken_file_leaves_the_old_configuration_in_force(weir, multi):
 
 def test_a_reload_disturbs_no_running_download(front, weir, registry, maker):
     layer = registry.push("lab/reload", "v1", maker.single((6_000_000,))).platforms[0].layers[0]
-    front.rule({"kind": "blob"}, stall_after=2_000_000, times=1)
+    front.rule({"kind": "blob", "method": "GET"}, stall_after=2_000_000, times=1)
     reading = wire.Reading(weir, f"/v2/docker.io/lab/reload/blobs/{layer.digest}")
     reading.read(1_000_000)
     weir.config["weir"]["hosts"]["quay.io"] = "up"

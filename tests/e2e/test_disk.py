@@ -112,7 +112,7 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_fetch_fails_no_client(small_dis
     weir = new_weir(front, weir={"cache": {"minFree": "1MB"}})
     images = {"lab/disk-filling": image("lab/disk-filling", 12 * MB)}
     layer = images["lab/disk-filling"].platforms[0].layers[0]
-    front.rule({"kind": "blob", "reference": layer.digest}, stall_after=4 * MB, times=1)
+    front.rule({"kind": "blob", "method": "GET", "reference": layer.digest}, stall_after=4 * MB, times=1)
     reading = wire.Reading(weir, path_of("lab/disk-filling", layer))
     reading.read(2 * MB)
     small_disk.fill()
@@ -159,7 +159,7 @@ def test_a_disk_that_breaks_in_the_middle_of_a_fetch(new_weir, bad_disk, break_d
     weir = new_weir(front, env=bad_disk.env)
     images = {"lab/disk-breaking": image("lab/disk-breaking", 12 * MB)}
     layer = images["lab/disk-breaking"].platforms[0].layers[0]
-    front.rule({"kind": "blob", "reference": layer.digest}, stall_after=4 * MB, times=1)
+    front.rule({"kind": "blob", "method": "GET", "reference": layer.digest}, stall_after=4 * MB, times=1)
     reading = wire.Reading(weir, path_of("lab/disk-breaking", layer))
     reading.read(2 * MB)
     break_disk(weir)

@@ -13,7 +13,7 @@ def layer_of(registry, maker, name, size=6 * MB):
 
 def test_a_running_cold_download_is_finished_before_weir_ends(front, weir, registry, maker):
     layer = layer_of(registry, maker, "lab/drain")
-    front.rule({"kind": "blob"}, stall_after=3 * MB, times=1)
+    front.rule({"kind": "blob", "method": "GET"}, stall_after=3 * MB, times=1)
     reading = wire.Reading(weir, f"/v2/docker.io/lab/drain/blobs/{layer.digest}")
     reading.read(MB)
     weir.process.send(signal.SIGTERM)

@@ -1,7 +1,7 @@
 """Clients that leave, a weir that dies, upstreams that break: what has arrived is kept and the rest is fetched."""
 
 import pytest
-from support import pace, tiers, wire
+from support import clients, pace, tiers, wire
 from support.images import MB
 from support.proc import eventually
 
@@ -82,6 +82,89 @@ def test_an_upstream_without_ranges_is_read_again_and_the_client_sees_one_body(f
     front.rule({"kind": "blob"}, no_range=True, cut_at=[0.5])
     got = wire.fetch(weir, f"/v2/docker.io/lab/norange/blobs/{layer.digest}")
     assert (got.status, got.digest) == (200, layer.digest)
+
+
+REFUSALS = {
+    "416 to an open range": ({"range": r"-$"}, {"status": 416}),
+    "416 to every range": ({"range": "."}, {"status": 416}),
+    "501": ({"range": "."}, {"status": 501}),
+    "400": ({"range": "."}, {"status": 400}),
+    "a cut": ({"range": "."}, {"drop": True}),
+    "a part without Content-Range": ({"range": "."}, {"strip": ["Content-Range"]}),
+}
+
+
+@pytest.mark.parametrize("shape", REFUSALS)
+def test_a_refused_range_is_no_end_of_a_cut_blob(front, new_weir, registry, maker, shape):
+    """What can't be resumed is read again from its start, and the client sees one body."""
+    match, what = REFUSALS[shape]
+    layer = layer_of(registry.push("lab/refused", "v1", maker.single((6 * MB,))))
+    front.rule({"kind": "blob"}, cut_at=[0.5])
+    front.rule({"kind": "blob", **match}, **what)
+    got = wire.fetch(new_weir(front), f"/v2/docker.io/lab/refused/blobs/{layer.digest}")
+    assert (got.status, got.digest) == (200, layer.digest)
+    # Half, then the whole; of the part that is not taken the kernel may have taken some.
+    assert front.blob_bytes(layer.digest) <= layer.size * 2
+
+
+def test_a_range_of_a_cold_blob_is_served_where_the_upstream_refuses_ranges(front, new_weir, registry, maker):
+    layer = layer_of(registry.push("lab/refused-cold", "v1", maker.single((6 * MB,))))
+    front.rule({"kind": "blob", "range": "."}, status=416)
+    weir = new_weir(front)
+    path = f"/v2/docker.io/lab/refused-cold/blobs/{layer.digest}"
+    for first in (3_000_000, 1_000_000, 5_000_000):
+        answer = wire.ask(weir, path, headers={"Range": f"bytes={first}-{first + 99}"})
+        assert (answer.status, len(answer.body)) == (206, 100)
+    tried = [asked for asked in front.blob_requests(layer.digest) if asked.range]
+    assert len(tried) == 1, "the refusal was not remembered"
+
+
+@pytest.fixture
+def half(front, new_weir, registry, maker):
+    """A weir that has the first megabytes of a blob, and whose upstream is gone: (weir, image)."""
+    image = registry.push("lab/half", "v1", maker.single((12 * MB,), unpacks=True))
+    weir = new_weir(front)
+    layer = layer_of(image)
+    wire.ask(weir, "/v2/docker.io/lab/half/manifests/v1")
+    assert wire.ask(weir, f"/v2/docker.io/lab/half/manifests/{image.platform().manifest.digest}").status == 200
+    for blob in image.platform().blobs():
+        if blob.digest != layer.digest:
+            assert wire.ask(weir, f"/v2/docker.io/lab/half/blobs/{blob.digest}").status == 200
+    answer = wire.ask(weir, f"/v2/docker.io/lab/half/blobs/{layer.digest}", headers={"Range": "bytes=0-3999999"})
+    assert answer.status == 206
+    tiers.settled(weir)
+    front.mode("refuse")
+    return weir, image
+
+
+def test_bytes_that_nobody_can_give_are_refused_before_the_head(half):
+    weir, image = half
+    path = f"/v2/docker.io/lab/half/blobs/{layer_of(image).digest}"
+    assert wire.ask(weir, path).status in (502, 504)
+    assert wire.ask(weir, path, headers={"Range": "bytes=8000000-"}).status in (502, 504)
+    assert wire.ask(weir, path, headers={"Range": "bytes=1000-1999"}).status == 206
+
+
+def test_containerd_goes_to_its_next_host_when_the_rest_of_a_blob_is_not_to_be_had(half, new_front):
+    weir, image = half
+    origin = new_front(tls=False, auth=False)
+    client = clients.Containerd()
+    try:
+        client.pull(weir, "lab/half", "v1", image, server=origin.url)
+    finally:
+        client.stop()
+    assert origin.blob_requests(layer_of(image).digest)
+
+
+def test_nothing_in_place_of_a_blob_is_never_completed_nor_kept(front, weir, registry, maker):
+    layer = layer_of(registry.push("lab/nothing", "v1", maker.single((MB,))))
+    path = f"/v2/docker.io/lab/nothing/blobs/{layer.digest}"
+    front.rule({"kind": "blob"}, status=200, body="")
+    assert wire.ask(weir, path).status == 502
+    assert wire.ask(weir, path, "HEAD").headers.get("content-length") != "0"
+    front.heal()
+    eventually(lambda: wire.ask(weir, path).body is not None and wire.fetch(weir, path).digest == layer.digest,
+               say="the blob, once its upstream is well")
 
 
 @pytest.fixture

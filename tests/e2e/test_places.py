@@ -104,7 +104,9 @@ def full(front, new_weir):
 
 
 def test_readers_of_one_relayed_blob_share_its_download(full, front, registry, maker):
-    layer = registry.push("lab/shared", "v1", maker.single((8 * MB,))).platform().layers[0]
+    layer = registry.push("lab/shared", "v1", maker.single((3 * MB,))).platform().layers[0]
+    # So slow that all come while the first mebibyte is under way.
+    front.rule({"kind": "blob"}, rate=MB // 2)
     path = f"/v2/docker.io/lab/shared/blobs/{layer.digest}"
     with ThreadPoolExecutor(16) as many:
         got = list(many.map(lambda _: wire.fetch(full, path), range(16)))

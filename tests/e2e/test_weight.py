@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import http.server
 import json
+import os
 import re
 import socket
 import sqlite3
@@ -12,7 +13,8 @@ import threading
 
 import pytest
 from support import wire
-from support.proc import eventually
+from support.disk import SmallDisk
+from support.proc import eventually, run
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -208,6 +210,36 @@ def test_the_memory_is_told_by_kind(new_weir, heavy):
     assert all(float(told[kind]) > 0 for kind in ("memos", "manifests", "tags", "links")), told
 
 
+def database(weir):
+    """Bytes of weir.db and its log."""
+    return sum(path.stat().st_size for path in weir.state.iterdir() if path.name in ("weir.db", "weir.db-wal"))
+
+
+def test_manifests_count_in_the_disks_account(new_weir, heavy):
+    weir = new_weir(heavy, weir={"cache": {"maxBytes": "50MB", "minFree": "1MB"}})
+    for number in range(40):
+        assert wire.ask(weir, f"/v2/up/heavy{number % 7}/manifests/{number}").status == 200
+    assert database(weir) < 50_000_000, database(weir)
+    used = eventually(lambda: (m := re.search(r"^weir_metadata_bytes (\S+)$", wire.ask(weir, "/metrics").body.decode(), re.M))
+                      and float(m[1]), say="the database's weight")
+    assert used < 50_000_000
+    assert wire.ask(weir, "/v2/up/heavy/manifests/small").status == 200
+
+
+def test_manifests_leave_the_free_space_that_is_kept_for_others(new_weir, heavy, tmp_path):
+    disk = SmallDisk(tmp_path / "weir0/state", "300m")
+    try:
+        weir = new_weir(heavy, weir={"cache": {"minFree": "200MiB"}})
+        for number in range(40):
+            assert wire.ask(weir, f"/v2/up/heavy{number}/manifests/{number}").status == 200
+        stat = os.statvfs(weir.state)
+        # A log that is being copied into the database counts twice for a moment.
+        assert stat.f_bavail * stat.f_frsize > 180 * MIB, stat.f_bavail * stat.f_frsize
+    finally:
+        weir.end()
+        disk.stop()
+
+
 def rows(weir, table):
     with contextlib.closing(sqlite3.connect(f"file:{weir.state}/weir.db?mode=ro", uri=True)) as db:
         return db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
@@ -261,3 +293,28 @@ def test_the_subject_is_not_the_list_of_its_referrers(new_weir, upstream_of):
         assert wire.ask(weir, f"/v2/up/gitlab/referrers/{subject}").json()["manifests"] == [], status
         found = wire.ask(weir, f"/v2/up/other/referrers/{subject}").json()["manifests"]
         assert [m["digest"] for m in found] == [sha(b"child")], status
+
+
+def test_oras_discover_finds_what_was_signed_and_nothing_else(new_weir, upstream_of):
+    """A real client on a registry with the API, on one with the tag schema, and on one like GitLab's."""
+    child = {"mediaType": MANIFEST, "digest": sha(b"child"), "size": 5, "platform": {"os": "linux", "architecture": "amd64"}}
+    image = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": [child]}).encode()
+    signature = document("signature", 0)
+    signed = {"mediaType": MANIFEST, "digest": sha(signature), "size": len(signature), "artifactType": "a/sig"}
+    listed = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": [signed]}).encode()
+    subject = sha(image)
+
+    def answer(path, _query):
+        name, _, reference = path.rpartition("/")
+        kind = name.split("/")[3]
+        if name.endswith("/referrers"):
+            return kind == "api" and (200, INDEX, listed if reference == subject else listed.replace(
+                json.dumps([signed]).encode(), b"[]"))
+        body = {subject: image, "v1": image, sha(signature): signature,
+                subject.replace(":", "-"): {"tag": listed, "gitlab": image}.get(kind)}.get(reference)
+        return body and (200, MANIFEST if body is signature else INDEX, body, {"Docker-Content-Digest": sha(body)})
+    weir = new_weir(upstream_of(answer))
+    for kind, found in (("api", [sha(signature)]), ("tag", [sha(signature)]), ("gitlab", [])):
+        told = run(["oras", "discover", "--plain-http", "--format", "json", f"127.0.0.1:{weir.port}/up/lab/{kind}:v1"]).stdout
+        referrers = json.loads(told[told.index("{"):]).get("referrers") or []
+        assert [referrer["digest"] for referrer in referrers] == found, (kind, told)

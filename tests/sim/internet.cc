@@ -42,9 +42,9 @@ const char* what_name(What what) {
 
 const char* fault_name(Fault::Kind kind) {
     static constexpr const char* kNames[] = {
-        "none",       "cut",         "stall",       "flip",         "no_length",
-        "short_body", "more_length", "less_length", "wrong_offset", "ignore_range",
-        "absent",     "error",       "slow",        "no_digest"};
+        "none",        "cut",         "stall",        "flip",         "no_length",    "short_body",
+        "more_length", "less_length", "wrong_offset", "ignore_range", "refuse_range", "nothing",
+        "absent",      "error",       "slow",         "no_digest"};
     return kNames[static_cast<size_t>(kind)];
 }
 
@@ -241,10 +241,13 @@ void Internet::delivered(uint64_t id, uint64_t first, uint64_t bytes) {
     const auto digest = oci::Digest::parse(ask.reference);
     if (!digest) return;
     Given& given = given_[*digest];
-    const uint64_t before = given.bytes.total();
+    // Registries share nothing: each may be asked for what another is giving.
+    meta::Extents& by = given.by[ask.registry];
+    const uint64_t before = by.total();
+    by.insert(first, first + bytes);
     given.bytes.insert(first, first + bytes);
     given.total += bytes;
-    given.twice += bytes - (given.bytes.total() - before);
+    if (ask.ranged || !given.no_part) given.twice += bytes - (by.total() - before);
     ask.next = first + bytes;
 }
 
@@ -253,6 +256,8 @@ void Internet::ended(uint64_t id, client::End end) {
     ask.over = true;
     ask.end = end;
     ask.ended_at = loop_.now();
+    if (ask.what == What::blob && ask.ranged && ask.bytes == 0)
+        if (const auto digest = oci::Digest::parse(ask.reference)) given_[*digest].no_part = true;
     if (on_end) on_end(ask);
 }
 

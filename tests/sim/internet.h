@@ -35,6 +35,8 @@ struct Fault {
         less_length,   // ... less
         wrong_offset,  // 206 from another byte than was asked for
         ignore_range,  // 200 with the whole
+        refuse_range,  // 416, though the bytes are there
+        nothing,       // 200 with no byte
         absent,        // 404
         error,         // 500
         slow,          // the head comes `at` milliseconds later
@@ -78,8 +80,11 @@ struct Mirror {
 struct Given {
     meta::Extents bytes;
     uint64_t total = 0;
-    uint64_t twice = 0;    // bytes that had been given before
-    bool damaged = false;  // an answer was not what an honest registry gives
+    uint64_t twice = 0;                  // bytes that the same registry had given before
+    std::map<size_t, meta::Extents> by;  // by registry
+    bool damaged = false;                // an answer was not what an honest registry gives
+    // A request for a part brought nothing: the whole may then be asked for in its place.
+    bool no_part = false;
 };
 
 class Internet : public Server {

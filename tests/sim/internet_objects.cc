@@ -80,6 +80,17 @@ Serving Internet::blob_bytes(Ask& ask, const Text& whole, const oci::Digest& dig
     const uint64_t size = whole->size();
     if (ask.fault.kind == Kind::ignore_range) ask.ranged = false;
     Serving serving;
+    if (ask.fault.kind == Kind::refuse_range && ask.ranged) {
+        given(digest).damaged = true;  // what is here comes again
+        serving.status = 416;
+        serving.content_length = 0;
+        return serving;
+    }
+    if (ask.fault.kind == Kind::nothing && size > 0) {
+        if (ask.method != "HEAD") given(digest).damaged = true;
+        serving.content_length = 0;
+        return serving;
+    }
     serving.source = whole;
     serving.fields.list.emplace_back("Content-Type", "application/octet-stream");
     serving.fields.list.emplace_back("Docker-Content-Digest", digest.text());

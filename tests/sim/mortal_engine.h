@@ -51,6 +51,10 @@ public:
     bool remove_tag(std::string_view repository, std::string_view tag) override {
         return removed(write().remove_tag(repository, tag), repository, tag);
     }
+    std::vector<std::string> refute_tags(std::string_view repository,
+                                         const oci::Digest& d) override {
+        return write().refute_tags(repository, d);
+    }
     std::vector<std::string> tags(std::string_view repository, std::string_view last,
                                   size_t limit) override {
         return read().tags(repository, last, limit);
@@ -60,6 +64,9 @@ public:
     }
     void link(std::string_view repository, const oci::Digest& d) override {
         write().link(repository, d);
+    }
+    bool named(std::string_view repository, const oci::Digest& d) override {
+        return read().named(repository, d);
     }
     std::vector<std::string> repositories(std::string_view last, size_t limit) override {
         return read().repositories(last, limit);
@@ -119,6 +126,8 @@ public:
     void found_in_s3(const oci::Digest& d, uint64_t size, WallTime modified) override {
         write().found_in_s3(d, size, modified);
     }
+    void link_reached() override { write().link_reached(); }
+    void make_public() override { write().make_public(); }
     std::vector<meta::Erasure> erasures(std::optional<meta::Erasure> after, size_t limit) override {
         return read().erasures(after, limit);
     }
@@ -191,6 +200,10 @@ public:
     std::vector<BlobState> blob_states(std::optional<oci::Digest> after, size_t limit) override {
         return read().blob_states(after, limit);
     }
+    std::vector<oci::Digest> manifest_digests(std::optional<oci::Digest> after,
+                                              size_t limit) override {
+        return read().manifest_digests(after, limit);
+    }
     bool lost_on_disk(const oci::Digest& d, uint64_t generation) override {
         return write().lost_on_disk(d, generation);
     }
@@ -204,6 +217,9 @@ public:
     }
     std::vector<std::string> linked_from(const oci::Digest& d, size_t limit) override {
         return read().linked_from(d, limit);
+    }
+    std::vector<std::string> wanted_by(const oci::Digest& d, size_t limit) override {
+        return read().wanted_by(d, limit);
     }
 
 private:

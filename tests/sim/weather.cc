@@ -25,7 +25,8 @@ Fault World::pick_fault(const Ask& ask, uint64_t length) {
                      Kind::slow, Kind::no_length, Kind::error};
         if (troubles_.damage)
             kinds.insert(kinds.end(), {Kind::flip, Kind::short_body, Kind::more_length,
-                                       Kind::less_length, Kind::wrong_offset, Kind::ignore_range});
+                                       Kind::less_length, Kind::wrong_offset, Kind::ignore_range,
+                                       Kind::refuse_range, Kind::nothing});
     }
     if (kinds.empty()) return fault;
     fault.kind = kinds[fault_random_.below(kinds.size())];

@@ -180,6 +180,7 @@ Task<> World::push_image() {
 MachineOptions World::machine_options() {
     MachineOptions options;
     options.cache.chunk_bytes = 4096;
+    options.cache.space_step_bytes = 4096;
     options.cache.range_ahead_bytes = 16384;
     options.cache.record_bytes = 16384;
     options.cache.no_progress_timeout = 10s;

@@ -113,6 +113,7 @@ private:
     // promises.cc: what is checked
     struct Expected {
         bool here = false;  // no upstream need be asked
+        bool may_ask_first = false;
         bool exists = false;
         TimePoint asked_at{};
     };

@@ -93,14 +93,28 @@ bool Pins::View::pinned(const oci::Digest& blob) {
 }
 
 bool Pins::View::find(const oci::Digest& blob) {
-    {
-        Query q(connection_,
-                "SELECT r.name FROM links AS l CROSS JOIN repositories AS r "
-                "ON r.id = l.repository WHERE l.digest = ?",
+    Query linked(connection_,
+                 "SELECT r.name FROM links AS l CROSS JOIN repositories AS r "
+                 "ON r.id = l.repository WHERE l.digest = ?",
+                 blob);
+    while (linked.next())
+        if (owner_.keeps(linked.text(0))) return true;
+    Query named(connection_,
+                "SELECT r.name FROM refs AS f CROSS JOIN manifests AS m ON m.id = f.manifest "
+                "CROSS JOIN links AS l ON l.digest = m.digest "
+                "CROSS JOIN repositories AS r ON r.id = l.repository WHERE f.digest = ?",
                 blob);
-        while (q.next())
-            if (owner_.keeps(q.text(0))) return true;
-    }
+    while (named.next())
+        if (owner_.keeps(named.text(0))) return true;
+    Query below(connection_,
+                "SELECT r.name FROM refs AS f CROSS JOIN manifests AS m ON m.id = f.manifest "
+                "CROSS JOIN refs AS g ON g.digest = m.digest "
+                "CROSS JOIN manifests AS p ON p.id = g.manifest "
+                "CROSS JOIN links AS l ON l.digest = p.digest "
+                "CROSS JOIN repositories AS r ON r.id = l.repository WHERE f.digest = ?",
+                blob);
+    while (below.next())
+        if (owner_.keeps(below.text(0))) return true;
     if (!owner_.any_tags_) return false;
     Query direct(connection_,
                  "SELECT r.name, t.name FROM refs AS f "

@@ -56,8 +56,29 @@ void insert_link(Connection& c, uint64_t repository, const oci::Digest& digest) 
         .run();
 }
 
+bool drop_links(Connection& c, const oci::Digest& digest, std::string_view except) {
+    return Query(c,
+                 "DELETE FROM links WHERE digest = ? AND repository NOT IN "
+                 "(SELECT id FROM repositories WHERE name = ?)",
+                 digest, except)
+               .run() != 0;
+}
+
 void insert_reference(Connection& c, uint64_t manifest, const oci::Digest& digest) {
     Query(c, "INSERT OR IGNORE INTO refs (manifest, digest) VALUES (?, ?)", manifest, digest).run();
+}
+
+std::vector<oci::Digest> named_by(Connection& c, const oci::Digest& manifest) {
+    std::vector<oci::Digest> named;
+    Query q(c,
+            "SELECT f.digest FROM manifests AS m CROSS JOIN refs AS f ON f.manifest = m.id "
+            "WHERE m.digest = ?1 UNION ALL "
+            "SELECT g.digest FROM manifests AS m CROSS JOIN refs AS f ON f.manifest = m.id "
+            "CROSS JOIN manifests AS child ON child.digest = f.digest "
+            "CROSS JOIN refs AS g ON g.manifest = child.id WHERE m.digest = ?1",
+            manifest);
+    while (q.next()) named.push_back(q.digest(0));
+    return named;
 }
 
 void queue_blob_upload(Connection& c, const oci::Digest& digest, uint64_t size, WallTime due) {

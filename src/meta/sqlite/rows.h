@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "meta/metadata.h"
 #include "meta/sqlite/connection.h"
@@ -37,7 +38,12 @@ std::optional<uint64_t> find_repository(Connection&, std::string_view name);
 // Made when missing.
 uint64_t repository_id(Connection&, std::string_view name);
 void insert_link(Connection&, uint64_t repository, const oci::Digest&);
+// Links made while nothing of the digest was stored, which prove nothing of what is private, but
+// that of `except`. Whether there was one.
+bool drop_links(Connection&, const oci::Digest&, std::string_view except);
 void insert_reference(Connection&, uint64_t manifest, const oci::Digest&);
+// What a manifest names, and what the children of an index name.
+std::vector<oci::Digest> named_by(Connection&, const oci::Digest& manifest);
 
 // What a row of a manifest or list takes beside its bytes, as the triggers count it.
 inline constexpr uint64_t kWeighedRowBytes = 512;

@@ -14,7 +14,7 @@ namespace {
 constexpr int64_t kApplicationId = 0x77656972;  // "weir"
 
 // kSteps[v] brings a file from version v to v + 1.
-constexpr std::array kSteps = {first_step, second_step, third_step, fifth_step};
+constexpr std::array kSteps = {first_step, second_step, third_step, fourth_step, fifth_step};
 
 // The file's version; 0 is a new file.
 int64_t checked_version(Connection& connection) {

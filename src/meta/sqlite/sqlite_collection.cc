@@ -10,14 +10,15 @@ struct Looked {
     std::optional<oci::Digest> next;
 };
 
-// Of the blobs from the key `from` on, at most `limit`: those that no repository links, that were
-// not read lately, and that nobody is in the middle of bringing up.
+// Of the blobs from the key `from` on, at most `limit`: those that no repository links, that no
+// manifest names, that were not read lately, and that nobody is in the middle of bringing up.
 Looked look_for_unlinked(Connection& c, const std::string& from, WallTime accessed_before,
                          uint64_t opening, size_t limit) {
     Looked looked;
     Query q(c,
             "SELECT digest, iif(on_disk, generation, 0), size, in_s3, "
             "accessed < ?2 AND NOT EXISTS (SELECT 1 FROM links AS l WHERE l.digest = b.digest) "
+            "AND NOT EXISTS (SELECT 1 FROM refs AS f WHERE f.digest = b.digest) "
             "AND NOT EXISTS (SELECT 1 FROM uploads AS u WHERE u.what = 0 AND u.digest = b.digest "
             "AND u.name = '' AND (u.lessee = ?4 OR u.upload_id <> '')) FROM blobs AS b "
             "WHERE digest >= ?1 ORDER BY digest LIMIT ?3",
@@ -52,9 +53,18 @@ std::string first_key(const std::optional<oci::Digest>& after) {
     return after ? digest_key(*after) + '\0' : std::string();
 }
 
-bool linked_anywhere(Connection& c, const oci::Digest& digest) {
-    return Query(c, "SELECT 1 FROM links WHERE digest = ?", digest).next();
-}
+// Manifests that nothing keeps: neither a link nor a tag nor an index.
+constexpr const char* kUnkept =
+    "SELECT u.digest FROM unlinked_manifests AS u "
+    "CROSS JOIN manifests AS m ON m.digest = u.digest WHERE m.accessed < ?1 "
+    "AND NOT EXISTS (SELECT 1 FROM tags AS k WHERE k.digest = m.digest) "
+    "AND NOT EXISTS (SELECT 1 FROM refs AS k WHERE k.digest = m.digest) LIMIT ?2";
+// The same, of one.
+constexpr const char* kStillUnkept =
+    "SELECT 1 FROM unlinked_manifests AS u "
+    "CROSS JOIN manifests AS m ON m.digest = u.digest WHERE u.digest = ?2 AND m.accessed < ?1 "
+    "AND NOT EXISTS (SELECT 1 FROM tags AS k WHERE k.digest = m.digest) "
+    "AND NOT EXISTS (SELECT 1 FROM refs AS k WHERE k.digest = m.digest)";
 
 }  // namespace
 
@@ -160,17 +170,24 @@ std::vector<oci::Digest> SqliteEngine::loose_links(std::string_view repository,
 std::vector<oci::Digest> SqliteEngine::unlink(std::string_view repository, WallTime accessed_before,
                                               std::span<const oci::Digest> digests) {
     if (digests.empty()) return {};
+    const bool pinned = pins_.keeps(repository);
+    std::vector<oci::Digest> unpinned;
     auto gone = database_.write([&](Connection& c) {
+        unpinned.clear();
         std::vector<oci::Digest> unlinked;
         const auto id = find_repository(c, repository);
         if (!id) return unlinked;
-        for (const auto& digest : digests)
-            if (Query(c, kUnlink, *id, digest, accessed_before).run() != 0)
-                unlinked.push_back(digest);
+        for (const auto& digest : digests) {
+            if (Query(c, kUnlink, *id, digest, accessed_before).run() == 0) continue;
+            unlinked.push_back(digest);
+            if (!pinned) continue;
+            unpinned.push_back(digest);
+            for (const auto& named : named_by(c, digest)) unpinned.push_back(named);
+        }
         return unlinked;
     });
     if (gone.empty()) return gone;
-    if (pins_.keeps(repository)) pins_.forget(gone);
+    pins_.forget(unpinned);
     removals_.raise();
     return gone;
 }
@@ -178,10 +195,7 @@ std::vector<oci::Digest> SqliteEngine::unlink(std::string_view repository, WallT
 std::vector<oci::Digest> SqliteEngine::sweep_manifests(WallTime accessed_before, size_t limit) {
     const auto old = database_.read([&](Connection& c) {
         std::vector<oci::Digest> digests;
-        Query q(c,
-                "SELECT u.digest FROM unlinked_manifests AS u "
-                "CROSS JOIN manifests AS m ON m.digest = u.digest WHERE m.accessed < ? LIMIT ?",
-                accessed_before, row_limit(limit));
+        Query q(c, kUnkept, accessed_before, row_limit(limit));
         while (q.next()) digests.push_back(q.digest(0));
         return digests;
     });
@@ -189,11 +203,9 @@ std::vector<oci::Digest> SqliteEngine::sweep_manifests(WallTime accessed_before,
     auto gone = database_.write([&](Connection& c) {
         std::vector<oci::Digest> deleted;
         for (const auto& digest : old) {
-            const bool still = Query(c, "SELECT 1 FROM manifests WHERE digest = ? AND accessed < ?",
-                                     digest, accessed_before)
-                                   .next();
+            const bool still = Query(c, kStillUnkept, accessed_before, digest).next();
             if (upload_under_way(c, UploadRow::What::manifest, digest, opening_)) continue;
-            if (!still || linked_anywhere(c, digest)) continue;
+            if (!still) continue;
             if (delete_manifest(c, digest, wall())) deleted.push_back(digest);
         }
         return deleted;

@@ -1,8 +1,9 @@
 // meta/sqlite/sqlite_engine.h: the engine on one Database; every member is one read or one
 // transaction.
 //
-// Metadata is in sqlite_metadata.cc; Upkeep in sqlite_uploads.cc, sqlite_tiers.cc (eviction),
-// sqlite_erasures.cc, sqlite_collection.cc (pins too), sqlite_bounds.cc and sqlite_usage.cc.
+// Metadata is in sqlite_metadata.cc and sqlite_links.cc; Upkeep in sqlite_uploads.cc,
+// sqlite_tiers.cc (eviction), sqlite_erasures.cc, sqlite_collection.cc (pins too), sqlite_bounds.cc
+// and sqlite_usage.cc.
 #pragma once
 #include <atomic>
 #include <mutex>
@@ -31,11 +32,13 @@ public:
     std::optional<TagRow> find_tag(std::string_view repository, std::string_view tag) override;
     void put_tag(std::string_view repository, std::string_view tag, const TagRow&) override;
     bool remove_tag(std::string_view repository, std::string_view tag) override;
+    std::vector<std::string> refute_tags(std::string_view repository, const oci::Digest&) override;
     std::vector<std::string> tags(std::string_view repository, std::string_view last,
                                   size_t limit) override;
 
     bool linked(std::string_view repository, const oci::Digest&) override;
     void link(std::string_view repository, const oci::Digest&) override;
+    bool named(std::string_view repository, const oci::Digest&) override;
     std::vector<std::string> repositories(std::string_view last, size_t limit) override;
 
     std::optional<ListRow> find_list(std::string_view repository, std::string_view kind,
@@ -71,6 +74,8 @@ public:
     bool evict(const Victim&) override;
     void lost_in_s3(const oci::Digest&) override;
     void found_in_s3(const oci::Digest&, uint64_t size, WallTime modified) override;
+    void link_reached() override;
+    void make_public() override;
     uint64_t disk_bytes_of(std::string_view upstream) override;
     std::vector<Erasure> erasures(std::optional<Erasure> after, size_t limit) override;
     void erased(std::span<const Erasure>) override;
@@ -111,9 +116,12 @@ public:
     std::vector<UpstreamUsage> usage_by_upstream() override;
     std::optional<RepositoryUsage> repository_usage(std::string_view repository) override;
     std::vector<BlobState> blob_states(std::optional<oci::Digest> after, size_t limit) override;
+    std::vector<oci::Digest> manifest_digests(std::optional<oci::Digest> after,
+                                              size_t limit) override;
     bool lost_on_disk(const oci::Digest&, uint64_t generation) override;
     int64_t disk_bytes_by_others() override;
     std::vector<std::string> linked_from(const oci::Digest&, size_t limit) override;
+    std::vector<std::string> wanted_by(const oci::Digest&, size_t limit) override;
 
 private:
     // A rehearsal of `real`.

@@ -31,6 +31,7 @@ StagingRow staging_row(Connection& c, const Query& q) {
     if (!q.is_null(2)) row.size = q.number(2);
     row.updated = q.time(3);
     const std::string text = q.text(4);
+    row.private_of = q.text(5);
     auto extents = Extents::parse(text);
     if (!extents)
         throw Failure(Kind::io, fmt::format("metadata {}: the extents of {} make no sense",
@@ -54,10 +55,11 @@ Stored stored(Connection& c, const oci::Digest& digest) {
 
 void insert_blob(Connection& c, const BlobRow& row) {
     Query(c,
-          "INSERT INTO blobs (digest, size, generation, created, accessed, upstream, evictable, "
-          "priority) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+          "INSERT INTO blobs (digest, size, generation, created, accessed, upstream, private_of, "
+          "evictable, priority) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
           row.digest, row.size, row.generation, row.created, row.accessed,
-          std::string_view(row.upstream), !row.upstream.empty(), inflation(c) + loss(row.size))
+          std::string_view(row.upstream), std::string_view(row.private_of), !row.upstream.empty(),
+          inflation(c) + loss(row.size))
         .run();
 }
 
@@ -77,20 +79,6 @@ std::optional<oci::Digest> digest_of_tag(Connection& c, uint64_t repository, std
     return q.digest(0);
 }
 
-// What a manifest names, and what the children of an index name.
-std::vector<oci::Digest> named_by(Connection& c, const oci::Digest& manifest) {
-    std::vector<oci::Digest> named;
-    Query q(c,
-            "SELECT f.digest FROM manifests AS m CROSS JOIN refs AS f ON f.manifest = m.id "
-            "WHERE m.digest = ?1 UNION ALL "
-            "SELECT g.digest FROM manifests AS m CROSS JOIN refs AS f ON f.manifest = m.id "
-            "CROSS JOIN manifests AS child ON child.digest = f.digest "
-            "CROSS JOIN refs AS g ON g.manifest = child.id WHERE m.digest = ?1",
-            manifest);
-    while (q.next()) named.push_back(q.digest(0));
-    return named;
-}
-
 // The manifest that this one refers to.
 std::optional<oci::Digest> subject_of(const ManifestRow& row) {
     const auto parsed = oci::parse_manifest(row.bytes, row.media_type);
@@ -98,15 +86,22 @@ std::optional<oci::Digest> subject_of(const ManifestRow& row) {
     return parsed->subject[0].digest;
 }
 
-// Unless it is known.
+// Unless it is known, and right.
 void insert_manifest(Connection& c, const ManifestRow& row,
                      const std::optional<oci::Digest>& subject, std::string_view repository) {
     Query(c,
-          "INSERT OR IGNORE INTO manifests (digest, media_type, bytes, created, accessed, "
-          "upstream, subject, repository) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+          "INSERT INTO manifests (digest, media_type, bytes, created, accessed, upstream, "
+          "private_of, subject, repository) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
+          "ON CONFLICT (digest) DO UPDATE SET "
+          "media_type = excluded.media_type, bytes = excluded.bytes "
+          "WHERE bytes <> excluded.bytes",
           row.digest, std::string_view(row.media_type), Bytes{row.bytes}, row.created, row.accessed,
-          std::string_view(row.upstream), subject, repository)
+          std::string_view(row.upstream), std::string_view(row.private_of), subject, repository)
         .run();
+    if (row.private_of.empty())
+        Query(c, "UPDATE manifests SET private_of = '' WHERE digest = ? AND private_of <> ''",
+              row.digest)
+            .run();
 }
 
 }  // namespace
@@ -127,20 +122,23 @@ SqliteEngine::SqliteEngine(const SqliteEngine& real, std::unique_ptr<Connection>
 std::optional<BlobRow> SqliteEngine::find_blob(const oci::Digest& digest) {
     return database_.read([&](Connection& c) -> std::optional<BlobRow> {
         Query q(c,
-                "SELECT size, generation, created, accessed, upstream, on_disk, in_s3 FROM blobs "
-                "WHERE digest = ?",
+                "SELECT size, generation, created, accessed, upstream, private_of, on_disk, in_s3 "
+                "FROM blobs WHERE digest = ?",
                 digest);
         if (!q.next()) return std::nullopt;
-        return BlobRow{digest,    q.number(0), q.number(1), q.time(2),
-                       q.time(3), q.text(4),   q.flag(5),   q.flag(6)};
+        return BlobRow{digest,    q.number(0), q.number(1), q.time(2), q.time(3),
+                       q.text(4), q.text(5),   q.flag(6),   q.flag(7)};
     });
 }
 
 bool SqliteEngine::put_blob(const BlobRow& row, std::string_view repository) {
-    return database_.write([&](Connection& c) {
+    bool unlinked = false;
+    const bool fresh = database_.write([&](Connection& c) {
+        unlinked = false;
         const Stored before = stored(c, row.digest);
         if (!before.on_disk && !before.in_s3) {
             insert_blob(c, row);
+            unlinked = !row.private_of.empty() && drop_links(c, row.digest, repository);
         } else if (!before.on_disk) {
             return_to_disk(c, row);
         } else if (row.upstream.empty()) {
@@ -148,6 +146,10 @@ bool SqliteEngine::put_blob(const BlobRow& row, std::string_view repository) {
                   row.digest)
                 .run();
         }
+        if (row.private_of.empty() && (before.on_disk || before.in_s3))
+            Query(c, "UPDATE blobs SET private_of = '' WHERE digest = ? AND private_of <> ''",
+                  row.digest)
+                .run();
         if (!before.in_s3) {
             if (uploads_)
                 queue_blob_upload(c, row.digest, row.size, row.created);
@@ -160,6 +162,8 @@ bool SqliteEngine::put_blob(const BlobRow& row, std::string_view repository) {
         delete_staging(c, row.digest);
         return !before.on_disk;
     });
+    if (unlinked) removals_.raise();
+    return fresh;
 }
 
 bool SqliteEngine::remove_blob(const oci::Digest& digest, uint64_t generation) {
@@ -169,11 +173,12 @@ bool SqliteEngine::remove_blob(const oci::Digest& digest, uint64_t generation) {
 std::optional<ManifestRow> SqliteEngine::find_manifest(const oci::Digest& digest) {
     return database_.read([&](Connection& c) -> std::optional<ManifestRow> {
         Query q(c,
-                "SELECT media_type, bytes, created, accessed, upstream FROM manifests "
+                "SELECT media_type, bytes, created, accessed, upstream, private_of FROM manifests "
                 "WHERE digest = ?",
                 digest);
         if (!q.next()) return std::nullopt;
-        return ManifestRow{digest, q.text(0), q.text(1), q.time(2), q.time(3), q.text(4)};
+        return ManifestRow{digest,    q.text(0), q.text(1), q.time(2),
+                           q.time(3), q.text(4), q.text(5)};
     });
 }
 
@@ -202,12 +207,10 @@ void SqliteEngine::put_manifest(const ManifestRow& row, std::string_view reposit
             else
                 note_unqueued(c);
         }
+        for (const auto& digest : references) insert_reference(c, manifest, digest);
+        if (repository.empty()) return;
         const uint64_t id = repository_id(c, repository);
         insert_link(c, id, row.digest);
-        for (const auto& digest : references) {
-            insert_link(c, id, digest);
-            insert_reference(c, manifest, digest);
-        }
         if (!tag.empty())
             unpinned =
                 set_tag(c, id, repository, tag, TagRow{row.digest, row.created, row.upstream});
@@ -302,20 +305,6 @@ std::vector<std::string> SqliteEngine::tags(std::string_view repository, std::st
     });
 }
 
-bool SqliteEngine::linked(std::string_view repository, const oci::Digest& digest) {
-    return database_.read([&](Connection& c) {
-        return Query(c,
-                     "SELECT 1 FROM links WHERE digest = ?2 AND "
-                     "repository = (SELECT id FROM repositories WHERE name = ?1)",
-                     repository, digest)
-            .next();
-    });
-}
-
-void SqliteEngine::link(std::string_view repository, const oci::Digest& digest) {
-    database_.write([&](Connection& c) { insert_link(c, repository_id(c, repository), digest); });
-}
-
 std::vector<std::string> SqliteEngine::repositories(std::string_view last, size_t limit) {
     return database_.read([&](Connection& c) {
         Query q(c, "SELECT name FROM repositories WHERE name > ? ORDER BY name LIMIT ?", last,
@@ -365,7 +354,8 @@ void SqliteEngine::put_list(std::string_view repository, std::string_view kind,
 std::optional<StagingRow> SqliteEngine::find_staging(const oci::Digest& digest) {
     return database_.read([&](Connection& c) -> std::optional<StagingRow> {
         Query q(c,
-                "SELECT digest, generation, size, updated, extents FROM staging WHERE digest = ?",
+                "SELECT digest, generation, size, updated, extents, private_of FROM staging WHERE "
+                "digest = ?",
                 digest);
         if (!q.next()) return std::nullopt;
         return staging_row(c, q);
@@ -375,12 +365,14 @@ std::optional<StagingRow> SqliteEngine::find_staging(const oci::Digest& digest) 
 void SqliteEngine::put_staging(const StagingRow& row) {
     database_.write([&](Connection& c) {
         Query(c,
-              "INSERT INTO staging (digest, generation, size, updated, extents, extent_bytes) "
-              "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+              "INSERT INTO staging (digest, generation, size, updated, extents, extent_bytes, "
+              "private_of) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
               "generation = excluded.generation, size = excluded.size, updated = excluded.updated, "
-              "extents = excluded.extents, extent_bytes = excluded.extent_bytes",
+              "extents = excluded.extents, extent_bytes = excluded.extent_bytes, "
+              "private_of = excluded.private_of",
               row.digest, row.generation, row.size, row.updated,
-              std::string_view(row.extents.text()), row.extents.total())
+              std::string_view(row.extents.text()), row.extents.total(),
+              std::string_view(row.private_of))
             .run();
     });
 }
@@ -392,7 +384,7 @@ bool SqliteEngine::remove_staging(const oci::Digest& digest) {
 std::vector<StagingRow> SqliteEngine::stagings(size_t limit) {
     return database_.read([&](Connection& c) {
         Query q(c,
-                "SELECT digest, generation, size, updated, extents FROM staging "
+                "SELECT digest, generation, size, updated, extents, private_of FROM staging "
                 "ORDER BY updated, digest LIMIT ?",
                 row_limit(limit));
         std::vector<StagingRow> rows;
@@ -406,7 +398,7 @@ std::vector<StagingRow> SqliteEngine::stagings_after(std::optional<oci::Digest> 
     return database_.read([&](Connection& c) {
         const std::string key = key_after(after);
         Query q(c,
-                "SELECT digest, generation, size, updated, extents FROM staging "
+                "SELECT digest, generation, size, updated, extents, private_of FROM staging "
                 "WHERE digest > ? ORDER BY digest LIMIT ?",
                 Bytes{key}, row_limit(limit));
         std::vector<StagingRow> rows;

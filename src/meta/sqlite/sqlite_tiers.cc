@@ -185,7 +185,9 @@ void SqliteEngine::found_in_s3(const oci::Digest& digest, uint64_t size, WallTim
         }
         Query(c,
               "INSERT INTO blobs (digest, size, generation, created, accessed, upstream, on_disk, "
-              "in_s3, evictable, priority) VALUES (?1, ?2, 0, ?3, ?3, '', 0, 1, 0, ?4)",
+              "in_s3, evictable, priority, private_of) VALUES (?1, ?2, 0, ?3, ?3, '', 0, 1, 0, ?4, "
+              "(SELECT iif(count(DISTINCT m.upstream) = 1, min(m.upstream), '?') FROM refs AS f "
+              "CROSS JOIN manifests AS m ON m.id = f.manifest WHERE f.digest = ?1))",
               digest, size, modified, inflation(c) + loss(size))
             .run();
     });

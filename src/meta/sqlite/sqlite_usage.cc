@@ -33,9 +33,11 @@ std::optional<Upkeep::RepositoryUsage> SqliteEngine::repository_usage(std::strin
         RepositoryUsage usage;
         usage.repository = repository;
         Query q(c,
+                "WITH RECURSIVE held(digest) AS (SELECT digest FROM links WHERE repository = ? "
+                "UNION SELECT f.digest FROM held AS h CROSS JOIN manifests AS m "
+                "ON m.digest = h.digest CROSS JOIN refs AS f ON f.manifest = m.id) "
                 "SELECT count(*), sum(b.size), sum(b.on_disk * b.size), sum(b.in_s3 * b.size) "
-                "FROM links AS l CROSS JOIN blobs AS b ON b.digest = l.digest "
-                "WHERE l.repository = ?",
+                "FROM held AS h CROSS JOIN blobs AS b ON b.digest = h.digest",
                 *id);
         q.next();
         usage.blobs = q.number(0);
@@ -65,22 +67,22 @@ std::vector<Upkeep::BlobState> SqliteEngine::blob_states(std::optional<oci::Dige
     });
 }
 
+std::vector<oci::Digest> SqliteEngine::manifest_digests(std::optional<oci::Digest> after,
+                                                        size_t limit) {
+    return database_.read([&](Connection& c) {
+        std::vector<oci::Digest> digests;
+        const std::string key = key_after(after);
+        Query q(c, "SELECT digest FROM manifests WHERE digest > ? ORDER BY digest LIMIT ?",
+                Bytes{key}, row_limit(limit));
+        while (q.next()) digests.push_back(q.digest(0));
+        return digests;
+    });
+}
+
 int64_t SqliteEngine::disk_bytes_by_others() {
     const auto others = database_.seen_others();
     if (others.wrote) removals_.raise();
     return others.disk_bytes;
-}
-
-std::vector<std::string> SqliteEngine::linked_from(const oci::Digest& digest, size_t limit) {
-    return database_.read([&](Connection& c) {
-        std::vector<std::string> names;
-        Query q(c,
-                "SELECT r.name FROM links AS l CROSS JOIN repositories AS r "
-                "ON r.id = l.repository WHERE l.digest = ? LIMIT ?",
-                digest, row_limit(limit));
-        while (q.next()) names.push_back(q.text(0));
-        return names;
-    });
 }
 
 }  // namespace weir::meta

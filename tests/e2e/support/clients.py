@@ -139,10 +139,10 @@ class Containerd(Client):
     def ctr(self, *args, seconds=60):
         return run(["ctr", "-a", self.socket, "--namespace", "weir", *args], env=self.env, seconds=seconds)
 
-    def pull(self, weir, repository, tag, image):
+    def pull(self, weir, repository, tag, image, server="http://127.0.0.1:1"):
         hosts = self.folder / "hosts" / "docker.io"
         hosts.mkdir(parents=True, exist_ok=True)
-        (hosts / "hosts.toml").write_text(f'server = "http://127.0.0.1:1"\n[host."http://{weir.address}{self.mirror_path}"]\n'
+        (hosts / "hosts.toml").write_text(f'server = "{server}"\n[host."http://{weir.address}{self.mirror_path}"]\n'
                                           f'  capabilities = ["pull", "resolve"]\n'
                                           f'  override_path = {"true" if self.override else "false"}\n')
         name = f"docker.io/{repository}:{tag}"

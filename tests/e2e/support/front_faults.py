@@ -51,6 +51,9 @@ def matches(match, listener, request):
         if key in ("path", "target"):
             if not re.search(value, getattr(request, key)):
                 return False
+        elif key == "range":
+            if not re.search(value, request.headers.get("range", "")):
+                return False
         elif value != wanted[key]:
             return False
     return True

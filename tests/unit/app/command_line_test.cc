@@ -32,7 +32,7 @@ Said weir(std::vector<const char*> words) {
     return said;
 }
 
-TEST(CommandLine, an_unknown_verb_says_which_one_was_meant) {
+TEST(UnknownVerb, says_which_one_was_meant) {
     for (const auto& [slip, meant] : {std::pair{"srve", "serve"},
                                       {"verfy", "verify"},
                                       {"scub", "scrub"},

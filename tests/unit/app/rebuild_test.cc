@@ -120,6 +120,52 @@ TEST_F(Rebuild, signatures_are_reached_from_what_they_refer_to) {
     EXPECT_FALSE(engine->find_manifest(digest_of(stray)));
 }
 
+TEST_F(Rebuild, what_several_repositories_lead_to_is_linked_to_none_of_them) {
+    const std::string hidden = image("config", "hidden"), naming = image("other", "hidden");
+    const std::string index =
+        fmt::format(R"({{"schemaVersion":2,"mediaType":"{}","manifests":[{}]}})", kIndexType,
+                    descriptor(kManifestType, hidden));
+    for (const auto& bytes : {hidden, naming}) manifest(bytes);
+    manifest(index, kIndexType);
+    tag("docker.io/corp/app\nv1", digest_of(hidden));
+    tag("docker.io/guest/x\nv1", digest_of(naming));
+    tag("docker.io/guest/y\nv1", digest_of(index));
+    for (const char* bytes : {"config", "hidden", "other"}) blob(bytes);
+    EXPECT_EQ(run(rooms).problem_count, 0u);
+    EXPECT_TRUE(engine->linked("docker.io/guest/x", digest_of(naming)));
+    EXPECT_TRUE(engine->linked("docker.io/guest/x", digest_of("other")));
+    EXPECT_TRUE(engine->linked("docker.io/guest/y", digest_of(index)));
+    for (const auto& digest : {digest_of(hidden), digest_of("hidden")})
+        EXPECT_TRUE(engine->linked_from(digest, 10).empty());
+    EXPECT_TRUE(engine->named("docker.io/corp/app", digest_of(hidden)));
+    EXPECT_EQ(engine->find_blob(digest_of("hidden"))->private_of, "docker.io");
+}
+
+TEST_F(Rebuild, a_tag_that_was_only_a_name_links_nothing) {
+    const std::string hidden = image("config", "hidden");
+    manifest(hidden);
+    remote.tags["docker.io/guest/x\nv1"] = fmt::format(
+        R"({{"digest":"{}","checked":1700000000000000,"upstream":"docker.io","linked":false}})",
+        digest_of(hidden).text());
+    blob("hidden");
+    EXPECT_EQ(run(rooms).tags, 1u);
+    EXPECT_EQ(engine->find_tag("docker.io/guest/x", "v1")->digest, digest_of(hidden));
+    for (const auto& digest : {digest_of(hidden), digest_of("hidden")})
+        EXPECT_TRUE(engine->linked_from(digest, 10).empty());
+}
+
+TEST_F(Rebuild, nothing_is_private_where_no_login_is_configured) {
+    const std::string signed_image = image("config", "layer");
+    manifest(signed_image);
+    tag("docker.io/library/x\nlatest", digest_of(signed_image));
+    blob("layer");
+    RebuildHands hands;
+    hands.logins = false;
+    run_task([&] { return rebuild(rooms, {}, hands); });
+    EXPECT_EQ(engine->find_blob(digest_of("layer"))->private_of, "");
+    EXPECT_EQ(engine->find_manifest(digest_of(signed_image))->private_of, "");
+}
+
 TEST_F(Rebuild, a_manifest_with_other_bytes_is_told_and_not_stored) {
     const std::string good = image("config", "layer");
     remote.manifests[digest_of(good)] = {kManifestType, image("config", "other")};

@@ -57,6 +57,54 @@ TEST_F(Scrub, pages_through_all_blobs) {
     EXPECT_EQ(remote.asked["head"], 300u);
 }
 
+// ---- the database
+
+TEST_F(Scrub, finds_a_manifest_whose_bytes_the_database_has_changed_and_repairs_it) {
+    const std::string right = R"({"schemaVersion":2,"mediaType":")"
+                              R"(application/vnd.oci.image.manifest.v1+json","layers":[]})";
+    meta::ManifestRow row;
+    row.digest = digest_of(right);
+    row.media_type = "application/vnd.oci.image.manifest.v1+json";
+    row.bytes = right;
+    for (int i = 0; i < 300; ++i) {
+        meta::ManifestRow other = row;
+        other.bytes += std::string(static_cast<size_t>(i) + 1, ' ');
+        other.digest = digest_of(other.bytes);
+        engine->put_manifest(other, "docker.io/library/x", {}, "");
+    }
+    row.bytes[3] = 'X';
+    engine->put_manifest(row, "docker.io/library/x", {}, "v1");
+    for (const bool repairs : {false, true, true}) {
+        if (repairs) upstream_manifests[row.digest] = right;
+        ScrubOptions options;
+        options.repair = repairs;
+        const ScrubReport report = run(options);
+        EXPECT_EQ(report.manifests, 301u);
+        if (engine->find_manifest(row.digest)->bytes == right && report.bad_manifests == 0) break;
+        EXPECT_EQ(report.bad_manifests, 1u);
+        EXPECT_FALSE(report.clean());
+        ASSERT_EQ(report.problems.size(), 1u);
+        EXPECT_EQ(report.problems[0].digest, row.digest.text());
+        EXPECT_STREQ(report.problems[0].where, "database");
+        EXPECT_EQ(report.repaired, repairs ? 1u : 0u);
+        EXPECT_EQ(engine->find_manifest(row.digest)->bytes == right, repairs);
+    }
+    finds_nothing(run());
+}
+
+TEST_F(Scrub, a_wrong_manifest_that_nobody_gives_is_told_and_left) {
+    meta::ManifestRow row;
+    row.digest = digest_of("right");
+    row.bytes = "wrong";
+    row.media_type = "application/vnd.oci.image.manifest.v1+json";
+    engine->put_manifest(row, "docker.io/library/x", {}, "v1");
+    upstream_manifests[row.digest] = "wrong too";
+    const ScrubReport report = repair();
+    EXPECT_EQ(report.bad_manifests, 1u);
+    EXPECT_EQ(report.repaired, 0u);
+    EXPECT_THAT(report.problems.at(0).outcome, HasSubstr("nobody gave it now"));
+}
+
 // ---- the disk
 
 TEST_F(Scrub, a_wrong_copy_on_the_disk_goes_and_comes_again_from_s3) {
@@ -309,8 +357,8 @@ TEST_F(Scrub, files_without_a_row_go_when_they_are_old_enough) {
 TEST_F(Scrub, staging_rows_without_a_file_go_and_those_with_one_stay) {
     const auto gone = digest_of("gone"), kept = digest_of("kept");
     run_task([&]() -> Task<> { co_await store->stage(kept, 4, 10); });
-    engine->put_staging({gone, 3, 10, {}, clock.wall()});
-    engine->put_staging({kept, 4, 10, {}, clock.wall()});
+    engine->put_staging({gone, 3, 10, {}, {}, clock.wall()});
+    engine->put_staging({kept, 4, 10, {}, {}, clock.wall()});
     EXPECT_EQ(run().stale_stagings, 0u);  // may be in the making
     clock.advance(11min);
     const ScrubReport report = run();

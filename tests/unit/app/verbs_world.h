@@ -43,6 +43,12 @@ protected:
                 answer.status = 200;
                 answer.body = bytes;
             }
+            for (const auto& [digest, bytes] : upstream_manifests) {
+                if (!call.url.ends_with("/manifests/" + digest.text())) continue;
+                answer.status = 200;
+                answer.fields = {{"Content-Type", "application/vnd.oci.image.manifest.v1+json"}};
+                answer.body = bytes;
+            }
             return answer;
         });
         upstream::Options options;
@@ -116,7 +122,7 @@ protected:
     Rooms rooms{*engine, *store, &remote, files, kRoot, pool, clock};
     Rooms disk_only{*engine, *store, nullptr, files, kRoot, pool, clock};  // without S3
     test::FakeHttp http;
-    std::map<oci::Digest, std::string> upstream_blobs;
+    std::map<oci::Digest, std::string> upstream_blobs, upstream_manifests;
     std::shared_ptr<upstream::Upstream> upstream;
     Resolve resolve;
 };

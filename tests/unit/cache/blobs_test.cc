@@ -47,7 +47,7 @@ TEST_F(BlobsTest, an_upstream_that_confirms_it_by_a_head_links_it_without_a_byte
     EXPECT_EQ(asks(What::blob, "HEAD").size(), 1u) << "it is linked now";
 }
 
-TEST_F(BlobsTest, a_manifest_links_what_it_names) {
+TEST_F(BlobsTest, a_shared_layer_costs_a_second_repository_one_head_and_no_byte) {
     boot();
     const auto layer = blob(10 * kKib), config = blob(100);
     image("v1", {config, layer});
@@ -55,6 +55,9 @@ TEST_F(BlobsTest, a_manifest_links_what_it_names) {
     read(layer);
     const auto digest = content.repository(0, kRepo).tag("v1")->text();
     ASSERT_TRUE(manifest(digest, false, "local/other"));
+    EXPECT_TRUE(whole(layer, *read(layer, {}, {}, "local/other")));
+    EXPECT_EQ(asks(What::blob).size(), 1u);
+    EXPECT_EQ(asks(What::blob, "HEAD").size(), 1u);
     mirror().mood = Mood::refuses;
     EXPECT_TRUE(whole(layer, *read(layer, {}, {}, "local/other")));
 }
@@ -100,7 +103,7 @@ TEST_F(BlobsTest, a_missing_blob_is_remembered_as_such_for_heads_and_gets) {
     EXPECT_EQ(head_fails(digest), Kind::blob_unknown);
     EXPECT_EQ(head_fails(digest), Kind::blob_unknown);
     EXPECT_EQ(read(digest)->failed, Kind::blob_unknown);
-    EXPECT_EQ(asks(What::blob, "").size(), 1u);
+    EXPECT_EQ(asks(What::blob, "").size(), 2u) << "a HEAD, and the GET that decides";
 }
 
 TEST_F(BlobsTest, a_hit_never_waits_for_a_hung_upstream) {

@@ -60,6 +60,86 @@ TEST_F(BoundsTest, a_blob_that_is_larger_than_the_disk_is_relayed_and_evicts_not
     EXPECT_TRUE(stored(small));
 }
 
+TEST_F(BoundsTest, what_an_upstream_only_says_evicts_nothing) {
+    boot();
+    std::vector<oci::Digest> good;
+    for (int i = 0; i < 8; ++i) read(good.emplace_back(blob(100 * kKib)));
+    wait(1min);
+    faults[0] = {{Fault::Kind::stall, 1}};
+    const auto liar = start(blob(900 * kKib));
+    wait(3s);
+    for (const auto& digest : good) EXPECT_TRUE(stored(digest));
+    liar->leave = true;
+    finish(*liar);
+}
+
+TEST_F(BoundsTest, a_body_without_a_length_or_an_end_evicts_nothing) {
+    boot();
+    std::vector<oci::Digest> good;
+    for (int i = 0; i < 8; ++i) read(good.emplace_back(blob(100 * kKib)));
+    wait(1min);
+    faults[0] = {{Fault::Kind::no_length, 0}};
+    const auto endless = blob(5000 * kKib);
+    EXPECT_TRUE(whole(endless, *read(endless)));
+    wait(3s);
+    size_t left = 0;
+    for (const auto& digest : good) left += stored(digest) ? 1 : 0;
+    EXPECT_GE(left, 6u) << "but for the high watermark's";
+    EXPECT_EQ(staged(endless), 0u);
+}
+
+TEST_F(BoundsTest, room_is_made_in_the_middle_of_a_transfer_which_waits_for_it) {
+    boot();
+    std::vector<oci::Digest> old;
+    for (int i = 0; i < 8; ++i) read(old.emplace_back(blob(100 * kKib)));
+    wait(1min);
+    const auto digest = blob(700 * kKib);
+    const auto reading = read(digest);
+    EXPECT_TRUE(whole(digest, *reading)) << reading->why;
+    EXPECT_EQ(reading->from, From::miss);
+    EXPECT_TRUE(stored(digest));
+    EXPECT_EQ(given(digest).total, 700 * kKib) << "no byte came twice";
+    EXPECT_EQ(asks(What::blob).size(), 9u) << "and its upstream was asked once";
+}
+
+TEST_F(BoundsTest, those_who_make_room_at_once_add_up) {
+    mirror().bytes_per_second = 2 << 20;
+    boot();
+    std::vector<oci::Digest> old;
+    for (int i = 0; i < 9; ++i) read(old.emplace_back(blob(100 * kKib)));
+    wait(1min);
+    std::vector<std::pair<oci::Digest, std::shared_ptr<Reading>>> readings;
+    for (const uint64_t kib : {50, 200, 400}) {
+        const auto digest = blob(kib * kKib);
+        readings.emplace_back(digest, start(digest));
+    }
+    for (const auto& [digest, reading] : readings) {
+        finish(*reading);
+        EXPECT_TRUE(whole(digest, *reading)) << reading->why;
+        EXPECT_EQ(reading->from, From::miss);
+    }
+    wait(1s);
+    for (const auto& [digest, reading] : readings) EXPECT_TRUE(stored(digest));
+    EXPECT_EQ(asks(What::blob).size(), 12u);
+}
+
+TEST_F(BoundsTest, where_the_free_space_binds_what_was_evicted_is_free_at_once) {
+    options.limits = {.max_bytes = UINT64_MAX, .min_free_bytes = 0};
+    options.eviction.max_bytes = UINT64_MAX;
+    options.limits.min_free_bytes = options.eviction.min_free_bytes = 200 * kKib;
+    boot();
+    machine->files().set_capacity(1000 * kKib);
+    for (int i = 0; i < 12; ++i) {
+        const auto digest = blob(150 * kKib);
+        const auto reading = read(digest);
+        EXPECT_TRUE(whole(digest, *reading)) << reading->why;
+        EXPECT_EQ(reading->from, From::miss) << i;
+        EXPECT_TRUE(stored(digest)) << i;
+        wait(300ms);
+    }
+    EXPECT_EQ(asks(What::blob).size(), 12u);
+}
+
 TEST_F(BoundsTest, a_left_over_that_is_taken_up_while_it_is_dropped_is_counted_once) {
     options.longest_job = 20ms;
     for (int delay = 0; delay < 200; delay += 5) {

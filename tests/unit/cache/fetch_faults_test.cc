@@ -235,7 +235,7 @@ TEST_F(FetchFaultsTest, a_pause_of_the_upstream_is_a_pause_and_no_end) {
     const auto reading = start(digest);
     until([&] { return reading->bytes.size() > 50 * kKib; });
     mirror().mood = Mood::fails;
-    wait(8s);
+    wait(2s);
     EXPECT_FALSE(reading->done);
     mirror().mood = Mood::well;
     finish(*reading);

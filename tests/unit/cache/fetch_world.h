@@ -116,6 +116,7 @@ private:
 struct FetchWorld {
     FetchWorld() {
         options.chunk_bytes = 4096;
+        options.space_step_bytes = 4096;
         options.range_ahead_bytes = 16384;
         options.record_bytes = 16384;
     }

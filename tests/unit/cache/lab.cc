@@ -1,6 +1,7 @@
 #include "unit/cache/lab.h"
 
 #include "base/log.h"
+#include "crypto/hasher.h"
 #include "http/range.h"
 #include "oci/name.h"
 
@@ -8,6 +9,7 @@ namespace weir::cache {
 
 Lab::Lab() {
     options.cache.chunk_bytes = 64 * kKib;
+    options.cache.space_step_bytes = 64 * kKib;
     options.cache.range_ahead_bytes = 256 * kKib;
     options.cache.record_bytes = 128 * kKib;
     options.cache.relay_buffer_bytes = 64 * kKib;
@@ -80,8 +82,18 @@ oci::Digest Lab::image(const std::string& tag, const std::vector<oci::Digest>& l
     return manifest;
 }
 
+void Lab::name(const oci::Digest& digest, const std::string& local) {
+    if (machine->metadata().named(local, digest)) return;
+    meta::ManifestRow row;
+    row.bytes = digest.text() + local;
+    row.digest = crypto::digest_of(oci::Digest::Algorithm::sha256, row.bytes);
+    row.media_type = "named";
+    machine->metadata().put_manifest(row, local, std::span(&digest, 1), "");
+}
+
 std::shared_ptr<Reading> Lab::start(const oci::Digest& digest, std::vector<WantedRange> ranges,
                                     Pace pace, const std::string& local) {
+    if (name_what_is_read) name(digest, local);
     auto reading = std::make_shared<Reading>();
     reading->began = clock.now();
     ++reading_;

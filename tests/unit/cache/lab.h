@@ -63,6 +63,9 @@ protected:
     oci::Digest blob(uint64_t bytes, const std::string& repo = kRepo,
                      oci::Digest::Algorithm = oci::Digest::Algorithm::sha256);
     oci::Digest image(const std::string& tag, const std::vector<oci::Digest>& layers);
+    // A manifest of the repository names what is read there, as in a pull; false: nothing does.
+    bool name_what_is_read = true;
+    void name(const oci::Digest&, const std::string& local);
 
     std::shared_ptr<Reading> start(const oci::Digest&, std::vector<WantedRange> = {}, Pace = {},
                                    const std::string& local = kLocal);

@@ -154,7 +154,8 @@ TEST_F(ManifestsTest, an_empty_answer_without_a_digest_is_no_answer) {
 TEST_F(ManifestsTest, a_wrong_manifest_is_refused_and_not_kept) {
     boot();
     const auto digest = simple("v1");
-    manifest_faults = {{Fault::Kind::flip, 40}, {Fault::Kind::flip, 40}};
+    // A HEAD comes first: nothing here names the digest.
+    manifest_faults = {{}, {Fault::Kind::flip, 40}, {Fault::Kind::flip, 40}};
     EXPECT_FALSE(manifest(digest.text()));
     EXPECT_EQ(failed, Kind::upstream_bad);
     EXPECT_FALSE(manifest("v1"));
@@ -172,8 +173,9 @@ TEST_F(ManifestsTest, a_manifest_is_not_served_under_an_unlinked_repository) {
     EXPECT_EQ(asks(What::manifest, "").size(), before) << "remembered";
     content.put(0, "team/other", digest);
     wait(20s);
+    const size_t gets = internet.count(What::manifest, "GET", digest.text());
     EXPECT_TRUE(right(manifest(digest.text(), false, "local/other"), digest));
-    EXPECT_EQ(internet.count(What::manifest, "GET", digest.text()), 0u) << "a HEAD was enough";
+    EXPECT_EQ(internet.count(What::manifest, "GET", digest.text()), gets) << "a HEAD was enough";
 }
 
 TEST_F(ManifestsTest, no_answer_is_never_a_missing_manifest) {

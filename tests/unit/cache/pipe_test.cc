@@ -46,6 +46,7 @@ protected:
         auto pipe = std::make_shared<Pipe>(wish(first), kCapacity, clock);
         number = *pipe->join(pipe->request());
         EXPECT_TRUE(pipe->wanted(firing()));
+        clock.advance(Pipe::kGatherTime);
         begin(*pipe);
         return pipe;
     }
@@ -119,6 +120,28 @@ TEST_F(PipeTest, a_reader_joins_while_its_first_byte_is_in_the_window_and_no_lat
     fill(*pipe);
     EXPECT_EQ(read(*pipe, number).size(), kCapacity);
     EXPECT_EQ(read(*pipe, *second).size(), kCapacity);
+    EXPECT_FALSE(pipe->join(wish()));
+}
+
+TEST_F(PipeTest, those_who_come_at_the_same_time_find_each_other) {
+    const auto pipe = std::make_shared<Pipe>(wish(), kCapacity, clock);
+    number = *pipe->join(pipe->request());
+    begin(*pipe);
+    fill(*pipe);
+    EXPECT_EQ(read(*pipe, number).size(), kCapacity);
+    fill(*pipe);
+    EXPECT_EQ(last, BodyAction::pause);
+    clock.advance(Pipe::kGatherTime / 2);
+    const auto second = pipe->join(wish());
+    ASSERT_TRUE(second);
+    EXPECT_EQ(pipe->rest_due(firing()), clock.now() + Pipe::kGatherTime / 2);
+    clock.advance(Pipe::kGatherTime / 2);
+    pipe->rest(clock.now());
+    EXPECT_EQ(handle->resumed, 1);
+    EXPECT_EQ(handle->cancelled, 0);
+    EXPECT_FALSE(pipe->rests());
+    EXPECT_EQ(read(*pipe, *second).size(), kCapacity);
+    EXPECT_TRUE(give(*pipe));
     EXPECT_FALSE(pipe->join(wish()));
 }
 

@@ -360,7 +360,7 @@ TEST(Mistakes, a_file_that_is_too_large_or_absent_is_refused) {
 TEST(OwnKeys, are_read) {
     const Config config = read_good(R"({"weir": {
         "missTimeout": "3s", "drainTimeout": "1m", "catalog": false, "bareUpstream": "ghcr.io",
-        "freshness": {"ttl": "1m", "negativeTtl": "1s", "signatureNegativeTtl": "500ms", "listTtl": "2m", "immutable": ["v[0-9.]+"],
+        "freshness": {"ttl": "1m", "negativeTtl": "1s", "signatureNegativeTtl": "500ms", "listTtl": "2m", "maxStale": "6h", "immutable": ["v[0-9.]+"],
                       "rules": [{"repositories": "ghcr.io/**", "tags": "nightly", "ttl": "10s"}]},
         "fetch": {"maxConcurrent": 8, "queue": 9, "chunkSize": "1MiB", "rangeAhead": "8MiB", "recordInterval": "16MiB", "rest": "whole"},
         "memory": {"bytes": "64MiB", "manifestBytes": "1MiB", "openFiles": 7}, "cache": {"maxBytes": "80%", "minFree": "1GiB"},
@@ -372,6 +372,7 @@ TEST(OwnKeys, are_read) {
     EXPECT_EQ(config.timeouts.drain, 1min);
     EXPECT_EQ(config.freshness.ttl, 1min);
     EXPECT_EQ(config.freshness.list_ttl, 2min);
+    EXPECT_EQ(config.freshness.max_stale, 6h);
     EXPECT_EQ(config.freshness.signature_negative_ttl, 500ms);
     EXPECT_EQ(config.freshness.rules[0], (FreshnessRule{"ghcr.io/**", "nightly", 10s}));
     EXPECT_EQ(config.fetch, (Fetch{8, 9, kMiB, 8 * kMiB, 16 * kMiB, true}));

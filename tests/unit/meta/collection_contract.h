@@ -33,6 +33,19 @@ TEST_P(CollectionContract, a_pinned_repository_keeps_what_it_links) {
     EXPECT_EQ(victims(false).size(), 3u);
 }
 
+TEST_P(CollectionContract, a_pinned_repository_keeps_what_its_manifests_name) {
+    for (uint64_t i = 1; i <= 3; ++i) put(i, 100, "docker.io", "a/elsewhere");
+    image(11, {1}, "", "a/child");
+    image(12, {2}, "t", "a/pinned");
+    image(13, {11}, "index", "a/pinned");
+    db->put_pin({"a/pinned", "*"});
+    EXPECT_THAT(victims(false), ElementsAre(digest_of(3)));
+    EXPECT_THAT(victims(false), ElementsAre(digest_of(3)));
+    db->remove_tag("a/pinned", "t");
+    unlink(12, "a/pinned");
+    EXPECT_THAT(victims(false), UnorderedElementsAre(digest_of(2), digest_of(3)));
+}
+
 TEST_P(CollectionContract, a_pinned_tag_keeps_what_its_manifest_or_index_names) {
     for (uint64_t i = 1; i <= 6; ++i) put(i);
     image(11, {1, 2}, "v1");
@@ -261,6 +274,24 @@ TEST_P(CollectionContract, manifests_that_no_repository_links_are_swept) {
     EXPECT_EQ(db->sweep_manifests(at(1'000'000), 10).size(), 0u);
     unlink(2);
     EXPECT_EQ(db->sweep_manifests(at(1'000'000), 10).size(), 1u);
+}
+
+TEST_P(CollectionContract, what_a_manifest_names_or_a_tag_points_at_is_no_garbage) {
+    put(1, 100, "docker.io", "a/first");
+    image(11, {}, "", "a/first");
+    image(12, {11, 1}, "index", "a/second");
+    image(13, {}, "", "a/first");
+    db->put_tag("a/second", "resolved", {digest_of(13), at(1), ""});
+    for (const uint64_t number : {1, 11, 13}) unlink(number, "a/first");
+    EXPECT_EQ(db->sweep_manifests(at(1'000'000), 10).size(), 0u);
+    EXPECT_THAT(sweep(), IsEmpty());
+    db->remove_tag("a/second", "resolved");
+    EXPECT_THAT(db->sweep_manifests(at(1'000'000), 10), ElementsAre(digest_of(13)));
+    db->remove_tag("a/second", "index");
+    unlink(12, "a/second");
+    EXPECT_THAT(db->sweep_manifests(at(1'000'000), 10), ElementsAre(digest_of(12)));
+    EXPECT_THAT(db->sweep_manifests(at(1'000'000), 10), ElementsAre(digest_of(11)));
+    EXPECT_EQ(sweep().size(), 1u);
 }
 
 TEST_P(CollectionContract, manifests_are_swept_page_by_page_and_those_in_s3_are_doomed) {

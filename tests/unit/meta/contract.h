@@ -102,7 +102,7 @@ TEST_P(MetadataContract, a_removed_blob_may_still_be_asked_for_under_its_reposit
 // --- manifests and tags
 // ---------------------------------------------------------------------------
 
-TEST_P(MetadataContract, a_manifest_comes_with_its_links_and_its_tag) {
+TEST_P(MetadataContract, a_manifest_comes_with_its_tag_and_links_nothing_but_itself) {
     ManifestRow row = manifest_row(1);
     row.bytes = std::string("{\0'\"\xff}", 6);
     const std::vector<oci::Digest> references = {digest_of(2), digest_of(3), digest_of(2)};
@@ -116,7 +116,11 @@ TEST_P(MetadataContract, a_manifest_comes_with_its_links_and_its_tag) {
     EXPECT_EQ(found->created, row.created);
     EXPECT_EQ(found->accessed, row.accessed);
     EXPECT_EQ(found->upstream, row.upstream);
-    for (uint64_t number : {1, 2, 3}) EXPECT_TRUE(db->linked(kRepository, digest_of(number)));
+    EXPECT_TRUE(db->linked(kRepository, digest_of(1)));
+    for (uint64_t number : {2, 3}) {
+        EXPECT_FALSE(db->linked(kRepository, digest_of(number)));
+        EXPECT_TRUE(db->named(kRepository, digest_of(number)));
+    }
     EXPECT_FALSE(db->find_blob(digest_of(2)));
     const auto tag = db->find_tag(kRepository, "latest");
     ASSERT_TRUE(tag);
@@ -134,8 +138,9 @@ TEST_P(MetadataContract, a_known_manifest_is_kept_and_gets_the_new_links_and_tag
     db->put_manifest(again, "a/second", references, "v1");
     EXPECT_EQ(db->find_manifest(digest_of(1))->created, at(2000));
     EXPECT_TRUE(db->linked("a/second", digest_of(1)));
-    EXPECT_TRUE(db->linked("a/second", digest_of(2)));
-    EXPECT_FALSE(db->linked("a/first", digest_of(2)));
+    EXPECT_FALSE(db->linked("a/second", digest_of(2)));
+    for (const char* repository : {"a/first", "a/second"})
+        EXPECT_TRUE(db->named(repository, digest_of(2)));
     EXPECT_EQ(db->find_tag("a/second", "v1")->checked, at(9000));
     EXPECT_FALSE(db->find_tag("a/first", "v1"));
     EXPECT_EQ(db->usage().manifests, 1u);
@@ -154,7 +159,55 @@ TEST_P(MetadataContract, a_large_manifest_with_many_references_fits) {
     for (uint64_t i = 2; i < 2002; ++i) references.push_back(digest_of(i));
     db->put_manifest(row, kRepository, references, "big");
     EXPECT_EQ(db->find_manifest(row.digest)->bytes, row.bytes);
-    EXPECT_TRUE(db->linked(kRepository, references.back()));
+    EXPECT_TRUE(db->named(kRepository, references.back()));
+}
+
+TEST_P(MetadataContract, bytes_of_a_manifest_that_the_disk_has_changed_are_replaced) {
+    ManifestRow wrong = manifest_row(1);
+    wrong.bytes = "{}x";
+    db->put_manifest(wrong, kRepository, std::vector{digest_of(2)}, "");
+    ManifestRow right = manifest_row(1);
+    right.bytes = "{}";
+    db->put_manifest(right, kRepository, std::vector{digest_of(2)}, "");
+    EXPECT_EQ(db->find_manifest(digest_of(1))->bytes, "{}");
+    EXPECT_EQ(db->usage().manifests, 1u);
+}
+
+TEST_P(MetadataContract, a_manifest_of_no_repository_is_kept_and_links_nothing) {
+    db->put_manifest(manifest_row(1), "", std::vector{digest_of(2)}, "");
+    EXPECT_TRUE(db->find_manifest(digest_of(1)));
+    EXPECT_FALSE(db->linked(kRepository, digest_of(1)));
+    EXPECT_EQ(db->usage().repositories, 0u);
+}
+
+TEST_P(MetadataContract, what_came_with_a_login_is_private_until_it_comes_without) {
+    BlobRow blob = blob_row(1);
+    blob.private_of = "corp";
+    db->put_blob(blob, kRepository);
+    ManifestRow manifest = manifest_row(2);
+    manifest.private_of = "corp";
+    db->put_manifest(manifest, kRepository, {}, "");
+    StagingRow staging = staging_row(3, 7, 100);
+    staging.private_of = "corp";
+    db->put_staging(staging);
+    EXPECT_EQ(db->find_staging(digest_of(3))->private_of, "corp");
+    // Another upstream's login makes it no less private.
+    blob.private_of = manifest.private_of = "other";
+    blob.generation += 1;
+    db->put_blob(blob, "a/other");
+    db->put_manifest(manifest, "a/other", {}, "");
+    EXPECT_EQ(db->find_blob(digest_of(1))->private_of, "corp");
+    EXPECT_EQ(db->find_manifest(digest_of(2))->private_of, "corp");
+    blob.private_of = manifest.private_of = "";
+    db->put_blob(blob, "a/third");
+    db->put_manifest(manifest, "a/third", {}, "");
+    EXPECT_EQ(db->find_blob(digest_of(1))->private_of, "");
+    EXPECT_EQ(db->find_manifest(digest_of(2))->private_of, "");
+    blob.private_of = manifest.private_of = "corp";
+    db->put_blob(blob, kRepository);
+    db->put_manifest(manifest, kRepository, {}, "");
+    EXPECT_EQ(db->find_blob(digest_of(1))->private_of, "");
+    EXPECT_EQ(db->find_manifest(digest_of(2))->private_of, "");
 }
 
 TEST_P(MetadataContract, a_removed_manifest_is_gone) {
@@ -181,6 +234,34 @@ TEST_P(MetadataContract, a_tag_moves) {
 TEST_P(MetadataContract, a_tag_alone_links_nothing) {
     db->put_tag(kRepository, "latest", {digest_of(1), at(10), "a"});
     EXPECT_FALSE(db->linked(kRepository, digest_of(1)));
+}
+
+TEST_P(MetadataContract, a_missing_digest_refutes_the_tags_that_lead_to_it) {
+    ManifestRow image = manifest_row(1), index = manifest_row(2), apart = manifest_row(3);
+    db->put_manifest(image, kRepository, std::vector{digest_of(10)}, "image");
+    db->put_manifest(index, kRepository, std::vector{digest_of(1)}, "index");
+    db->put_manifest(apart, kRepository, std::vector{digest_of(11)}, "apart");
+    db->put_manifest(image, "a/other", std::vector{digest_of(10)}, "image");
+    db->put_tag(kRepository, "resolved", {digest_of(12), at(10), "a"});
+    using Names = std::set<std::string>;
+    const auto refute = [&](uint64_t number) {
+        const auto names = db->refute_tags(kRepository, digest_of(number));
+        return Names(names.begin(), names.end());
+    };
+    const auto checked = [&](const char* repository, const char* tag) {
+        return db->find_tag(repository, tag)->checked;
+    };
+    EXPECT_EQ(refute(12), Names{"resolved"});
+    EXPECT_EQ(checked(kRepository, "resolved"), TagRow::kRefuted);
+    EXPECT_EQ(db->find_tag(kRepository, "resolved")->digest, digest_of(12));
+    EXPECT_EQ(refute(10), (Names{"image", "index"}));
+    EXPECT_EQ(refute(10), Names{}) << "they are already";
+    EXPECT_NE(checked(kRepository, "apart"), TagRow::kRefuted);
+    EXPECT_NE(checked("a/other", "image"), TagRow::kRefuted);
+    EXPECT_EQ(refute(99), Names{});
+    EXPECT_TRUE(db->refute_tags("a/nowhere", digest_of(1)).empty());
+    db->put_tag(kRepository, "resolved", {digest_of(13), at(20), "a"});
+    EXPECT_EQ(checked(kRepository, "resolved"), at(20));
 }
 
 TEST_P(MetadataContract, a_removed_tag_is_gone_from_its_repository_only) {
@@ -218,6 +299,19 @@ TEST_P(MetadataContract, a_link_holds_for_one_repository_and_one_digest) {
     EXPECT_FALSE(db->linked("a/x", digest_of(2)));
     EXPECT_FALSE(db->linked("a/X", digest_of(1)));
     EXPECT_FALSE(db->linked("a/y", digest_of(1)));
+}
+
+TEST_P(MetadataContract, a_digest_is_named_by_a_linked_manifest_or_a_tag_of_the_repository) {
+    db->put_manifest(manifest_row(1), "a/x", std::vector{digest_of(2)}, "");
+    EXPECT_TRUE(db->named("a/x", digest_of(2)));
+    EXPECT_FALSE(db->named("a/x", digest_of(1)));
+    EXPECT_FALSE(db->named("a/y", digest_of(2)));
+    db->link("a/y", digest_of(2));
+    EXPECT_FALSE(db->named("a/y", digest_of(2))) << "a link is another thing";
+    db->put_tag("a/z", "t", {digest_of(3), at(1), ""});
+    EXPECT_TRUE(db->named("a/z", digest_of(3)));
+    EXPECT_FALSE(db->named("a/x", digest_of(3)));
+    EXPECT_FALSE(db->named("a/nowhere", digest_of(3)));
 }
 
 TEST_P(MetadataContract, a_repository_exists_as_soon_as_something_is_linked_to_it) {

@@ -87,7 +87,7 @@ TEST_F(Bounds, what_was_used_lately_what_is_pinned_and_what_was_pushed_stays) {
     db->put_pin({"a/pinned", "*"});
     const Touch touch{used, at(1000)};
     db->touch(std::span(&touch, 1));
-    for (int i = 4; i <= 20; ++i) put(i, kMib, i % 2 == 0 ? "a/app" : "a/pinned2", "a");
+    for (int i = 4; i <= 60; ++i) put(i, kMib / 4, i % 2 == 0 ? "a/app" : "a/pinned2", "a");
     EXPECT_TRUE(has(used));
     EXPECT_TRUE(has(pinned));
     EXPECT_TRUE(has(pushed));

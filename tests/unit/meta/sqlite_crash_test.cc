@@ -79,7 +79,7 @@ void expect_whole(Metadata& db, const Done& last) {
     const bool manifest = db.find_manifest(numbered(next + (1u << 20))).has_value();
     EXPECT_EQ(manifest, db.find_tag(kRepository, tag_of(next)).has_value());
     EXPECT_EQ(manifest, db.linked(kRepository, numbered(next + (1u << 20))));
-    EXPECT_EQ(manifest, db.linked(kRepository, numbered(next + (1u << 30))));
+    EXPECT_EQ(manifest, db.named(kRepository, numbered(next + (1u << 30))));
 }
 
 TEST(SqliteCrash, a_killed_process_leaves_what_it_was_answered_for_and_nothing_by_half) {

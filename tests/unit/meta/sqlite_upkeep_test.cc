@@ -51,11 +51,12 @@ public:
               digest_of(number), size, number, at(1000), at(1000), upstream)
             .run();
     }
-    void manifest(uint64_t number, const std::string& text) {
+    void manifest(uint64_t number, const std::string& text,
+                  std::string_view upstream = "docker.io") {
         Query(c_,
               "INSERT INTO manifests (digest, created, accessed, upstream, media_type, bytes) "
-              "VALUES (?, ?, ?, 'docker.io', 'application/vnd.oci.image.manifest.v1+json', ?)",
-              digest_of(number), at(2000), at(2000), Bytes{text})
+              "VALUES (?, ?, ?, ?, 'application/vnd.oci.image.manifest.v1+json', ?)",
+              digest_of(number), at(2000), at(2000), upstream, Bytes{text})
             .run();
     }
     void repository(uint64_t id, std::string_view name) {
@@ -66,11 +67,12 @@ public:
               digest_of(number))
             .run();
     }
-    void tag(uint64_t repository, std::string_view name, uint64_t number) {
+    void tag(uint64_t repository, std::string_view name, uint64_t number,
+             std::string_view upstream = "docker.io") {
         Query(c_,
               "INSERT INTO tags (repository, name, digest, checked, upstream) "
-              "VALUES (?, ?, ?, ?, 'docker.io')",
-              repository, name, digest_of(number), at(3000))
+              "VALUES (?, ?, ?, ?, ?)",
+              repository, name, digest_of(number), at(3000), upstream)
             .run();
     }
 
@@ -121,6 +123,54 @@ TEST(SqliteMigration, a_file_of_schema_1_becomes_one_of_today) {
     EXPECT_TRUE(db->queue_missing_uploads(std::nullopt, 100));
     EXPECT_EQ(db->tier_usage().uploads, 3u + 3u + 1u);
     EXPECT_THAT(db->erasures(std::nullopt, 10), IsEmpty());
+}
+
+TEST(SqliteMigration, links_that_a_manifest_made_by_naming_are_gone_and_nothing_is_collected) {
+    TemporaryDirectory directory;
+    const std::string path = directory / "meta.db";
+    {
+        OldFile old(path);
+        old.repository(1, "corp/app");
+        old.blob(1, 500, "corp");
+        old.manifest(11, image_of({1}), "corp");
+        for (uint64_t number : {1, 11}) old.link(1, number);
+        old.tag(1, "v1", 11, "corp");
+        // Another upstream's repository that named the layer, and one that said yes to a digest.
+        old.repository(2, "evil/names");
+        old.manifest(12, image_of({1}), "evil");
+        for (uint64_t number : {1, 12}) old.link(2, number);
+        old.tag(2, "v1", 12, "evil");
+        old.repository(3, "evil/says");
+        old.link(3, 11);
+        old.tag(3, "v1", 11, "evil");
+        // An index that names the image, in the repository it is of.
+        old.repository(4, "corp/index");
+        old.manifest(13,
+                     R"({"schemaVersion":2,"mediaType":)"
+                     R"("application/vnd.oci.image.index.v1+json","manifests":[{"digest":")" +
+                         digest_of(11).text() + R"(","size":1}]})",
+                     "corp");
+        for (uint64_t number : {13, 11}) old.link(4, number);
+        old.tag(4, "v1", 13, "corp");
+    }
+    auto db = open_sqlite({path});
+    expect_counters_count(path);
+    EXPECT_TRUE(db->linked("corp/app", digest_of(11)));
+    EXPECT_TRUE(db->linked("evil/names", digest_of(12)));
+    EXPECT_TRUE(db->linked("corp/index", digest_of(13)));
+    for (const char* repository : {"corp/app", "evil/names"}) {
+        EXPECT_FALSE(db->linked(repository, digest_of(1)));
+        EXPECT_TRUE(db->named(repository, digest_of(1)));
+    }
+    for (const char* repository : {"evil/says", "corp/index"})
+        EXPECT_FALSE(db->linked(repository, digest_of(11)));
+    EXPECT_EQ(db->find_blob(digest_of(1))->private_of, "corp");
+    EXPECT_EQ(db->find_manifest(digest_of(11))->private_of, "corp");
+    EXPECT_EQ(db->find_manifest(digest_of(12))->private_of, "evil");
+    std::optional<oci::Digest> next;
+    EXPECT_THAT(db->sweep_manifests(at(9'000'000), 10), IsEmpty());
+    EXPECT_THAT(db->sweep_blobs(std::nullopt, at(9'000'000), 10, &next), IsEmpty());
+    EXPECT_EQ(db->usage().tags, 4u);
 }
 
 TEST(SqliteMigration, a_file_of_schema_1_that_two_open_at_once_is_migrated_once) {

@@ -302,6 +302,21 @@ TEST_P(TiersContract, usage_is_told_by_tier_upstream_and_repository) {
     EXPECT_FALSE(db->repository_usage("a/nowhere"));
     EXPECT_THAT(db->linked_from(digest_of(3), 10), UnorderedElementsAre(kRepository, "a/other"));
     EXPECT_EQ(db->linked_from(digest_of(3), 1).size(), 1u);
+    // What is only named counts as well, and who names it may be asked for it, after those.
+    image(21, {3}, "", "a/naming");
+    image(22, {21}, "", "a/above");
+    db->put_tag("a/tagging", "t", {digest_of(3), at(1), ""});
+    EXPECT_EQ(db->repository_usage("a/naming")->bytes, 40u);
+    EXPECT_EQ(db->repository_usage("a/above")->bytes, 40u);
+    EXPECT_THAT(db->linked_from(digest_of(3), 10), UnorderedElementsAre(kRepository, "a/other"));
+    EXPECT_THAT(db->wanted_by(digest_of(3), 10),
+                ElementsAre("a/other", kRepository, "a/tagging", "a/naming"));
+    EXPECT_EQ(db->wanted_by(digest_of(3), 3).size(), 3u);
+    std::vector<oci::Digest> digests = db->manifest_digests({}, 1);
+    ASSERT_EQ(digests.size(), 1u);
+    for (const auto& digest : db->manifest_digests(digests[0], 10)) digests.push_back(digest);
+    EXPECT_THAT(digests, UnorderedElementsAre(digest_of(21), digest_of(22)));
+    EXPECT_TRUE(std::ranges::is_sorted(digests));
 }
 
 TEST_P(TiersContract, blob_states_come_page_by_page) {

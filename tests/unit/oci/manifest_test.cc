@@ -58,6 +58,30 @@ TEST(Manifest, of_an_oci_image_names_config_then_layers) {
     EXPECT_EQ(m.artifact_type, "application/vnd.oci.image.config.v1+json");
 }
 
+// Registries check what the specification makes a reference, so nothing else is one.
+TEST(Manifest, only_an_artifact_manifest_has_blobs) {
+    const std::string blobs = fmt::format(R"(,"blobs":[{}])", descriptor("text/plain", 'd'));
+    const struct {
+        std::string bytes, content_type;
+        size_t references;
+    } rows[] = {
+        {oci_manifest(kOciManifest, blobs), "", 3},
+        {oci_manifest(kDockerManifest, blobs), "", 3},
+        {oci_manifest("", blobs), "", 3},
+        {oci_manifest("", blobs), std::string(kOciManifest), 3},
+        {oci_manifest("application/x-unknown", blobs), "", 3},
+        {oci_manifest(kOciArtifact, blobs), "", 1},
+        {fmt::format(R"({{"mediaType":"{}"{}}})", kOciManifest, blobs), "", 0},
+        {fmt::format(R"({{"mediaType":"{}"{}}})", kOciArtifact, blobs), "", 1},
+        {fmt::format(R"({{"mediaType":"application/x-unknown"{}}})", blobs), "", 1},
+        {index_of(kOciIndex, descriptor(kOciManifest, 'e') + "]" + blobs + R"(,"x":[)"), "", 0},
+    };
+    for (const auto& row : rows) {
+        const Manifest m = parsed(row.bytes, row.content_type);
+        EXPECT_EQ(m.blobs.size(), row.references) << row.bytes;
+    }
+}
+
 TEST(Manifest, of_docker_schema_2_is_read) {
     const std::string bytes = fmt::format(
         R"({{"schemaVersion":2,"mediaType":"{}","config":{},"layers":[{}]}})", kDockerManifest,

@@ -71,6 +71,49 @@ TEST(Space, what_is_kept_of_a_reservation_is_used_and_the_rest_is_given_back) {
     EXPECT_EQ(w.space.reserved(), 0u);
 }
 
+TEST(Space, the_metadata_counts_as_used_and_only_the_free_space_refuses_it) {
+    World w({.max_bytes = 1000, .min_free_bytes = 200'000}, 100);
+    w.space.set_metadata(800);
+    EXPECT_EQ(w.space.used(), 900u);
+    EXPECT_FALSE(w.space.reserve(101));
+    EXPECT_TRUE(w.space.grow_metadata(2000)) << "it has a bound of its own";
+    w.space.set_metadata(0);
+    EXPECT_EQ(w.space.used(), 100u);
+    EXPECT_FALSE(w.space.grow_metadata(800'000));
+    EXPECT_TRUE(w.space.grow_metadata(500'000));
+    EXPECT_FALSE(w.space.grow_metadata(500'000)) << "within the second of a probe too";
+    w.clock.advance(1s);
+    EXPECT_TRUE(w.space.grow_metadata(500'000));
+}
+
+TEST(Space, what_is_released_is_free_at_once_as_far_as_it_is_off_the_disk) {
+    World w({.max_bytes = UINT64_MAX, .min_free_bytes = 400'000}, 500'000);
+    w.free = 500'000;
+    EXPECT_TRUE(w.space.reserve(100'000));
+    EXPECT_FALSE(w.space.reserve(200'000));
+    w.free = 600'000;
+    EXPECT_FALSE(w.space.reserve(200'000)) << "asked less than a second ago";
+    w.space.release(100'000);
+    EXPECT_TRUE(w.space.reserve(200'000));
+    w.space.release(100'000);
+    EXPECT_FALSE(w.space.reserve(300'000)) << "somebody has it open still";
+}
+
+TEST(Space, tells_how_much_is_lacking_for_either_limit) {
+    World w({.max_bytes = 1000, .min_free_bytes = 100}, 700);
+    EXPECT_EQ(w.space.lacks(300), 0u);
+    EXPECT_EQ(w.space.lacks(301), 1u);
+    EXPECT_EQ(w.space.lacks(UINT64_MAX), UINT64_MAX - 1000);
+    EXPECT_TRUE(w.space.could_hold(1000));
+    EXPECT_FALSE(w.space.could_hold(1001));
+    w.free = 150;
+    w.space.release(0);
+    EXPECT_EQ(w.space.lacks(300), 250u);
+    EXPECT_TRUE(w.space.could_hold(750)) << "all of it but what is kept free";
+    EXPECT_FALSE(w.space.could_hold(751));
+    EXPECT_FALSE(w.space.could_hold(UINT64_MAX));
+}
+
 TEST(Space, a_moved_reservation_counts_once) {
     World w({.max_bytes = 1000, .min_free_bytes = 0});
     Space::Reservation outer;

@@ -111,8 +111,16 @@ TEST_F(Objects, an_upstream_that_counts_heads_is_asked_by_get) {
     EXPECT_EQ(http.calls()[0].method, "GET");
 }
 
-TEST_F(Objects, what_a_head_denies_the_get_decides_and_other_refusals_are_final) {
-    for (const int status : {404, 400, 406, 410, 412, 451}) {
+TEST_F(Objects, a_missing_manifest_is_not_found_and_head_does_not_ask_twice) {
+    said = answer(404);
+    EXPECT_EQ(manifest(true).outcome, Outcome::not_found);
+    EXPECT_EQ(http.calls().size(), 1u);
+    EXPECT_EQ(blob_head().outcome, Outcome::not_found);
+    EXPECT_EQ(http.calls().size(), 2u);
+}
+
+TEST_F(Objects, what_a_head_rejects_the_get_decides_and_other_refusals_are_final) {
+    for (const int status : {400, 406, 410, 412, 451}) {
         said = answer(status);
         const size_t before = http.calls().size();
         EXPECT_NE(manifest(true).outcome, Outcome::ok);
