@@ -249,8 +249,17 @@ Task<std::optional<Told>> Blobs::pass_gate(TargetPtr target, oci::Digest digest,
     const bool under_way = running && running->running() && running->proven(target->repository);
     const bool by_head = known.here() && head_may_prove(*target, known.private_of);
     if (!under_way && (head || by_head || !known.named)) {
-        told = co_await claim(target, digest, deadline);
-        if (known.here() && proves(*told, {digest, known.size(), known.private_of, ""})) {
+        try {
+            told = co_await claim(target, digest, deadline);
+        } catch (const NegativeHit&) {
+            throw;
+        } catch (const Failure& failure) {
+            // Some registries answer every HEAD with 404. What its own manifest names may be there.
+            const bool bytes_decide = !head && by_head && known.named;
+            if (failure.kind() != Kind::blob_unknown || !bytes_decide) throw;
+            negatives_.forget(negative_key(*target, digest));
+        }
+        if (told && known.here() && proves(*told, {digest, known.size(), known.private_of, ""})) {
             co_await link(target, digest);
             known.linked = true;
             co_return told;

@@ -128,6 +128,11 @@ Task<> Fetch::prepare() {
         co_await context_.pool.run([this, digest, lost] { context_.lose(digest, lost); });
         context_.space.release(found.blob->size);
     }
+    if (found.blob && found.blob->in_s3) {
+        // What comes back from there is no less private than it was, whichever file it goes to.
+        std::lock_guard lock(mutex_);
+        private_of_ = found.blob->private_of;
+    }
     const auto left_by = context_.left_by.get(digest);
     if (found.staging && left_by && *left_by != group_) {
         std::lock_guard lock(mutex_);
@@ -165,10 +170,7 @@ Task<> Fetch::prepare() {
         staging_ = std::move(staging);
         file_ = staging_->file;
         // What is in the durable tier has a known size.
-        if (found.blob && found.blob->in_s3) {
-            if (!size_) size_ = found.blob->size;
-            private_of_ = found.blob->private_of;
-        }
+        if (found.blob && found.blob->in_s3 && !size_) size_ = found.blob->size;
         check_sum_locked(out);  // of an empty blob: there is nothing to ask for
         fire_locked(out);
     }
@@ -200,7 +202,7 @@ void Fetch::adopt_staging(const meta::StagingRow& row, std::shared_ptr<store::St
         file_ = staging_->file;
         have_ = claimed_ = row.extents;
         size_ = row.size;
-        private_of_ = row.private_of;
+        if (private_of_.empty()) private_of_ = row.private_of;
         resumed_ = true;
         counted_ = row_bytes_ = row.extents.total();
         fire_locked(out);
