@@ -263,9 +263,15 @@ bool Fetch::nearly_there() const {
            static_cast<double>(received_) * std::chrono::duration<double>(kNearTime).count();
 }
 
-void Fetch::overtaken() {
+bool Fetch::overtaken() {
     std::lock_guard lock(mutex_);
     overtaken_ = true;
+    return state_ == State::running;
+}
+
+void Fetch::own() {
+    std::lock_guard lock(mutex_);
+    owns_ = true;
 }
 
 std::optional<Fetch::Front> Fetch::front() const {

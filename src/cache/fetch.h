@@ -69,8 +69,9 @@ struct FetchContext {
     // Whose group's bytes are in what this process left of a blob: no other group goes on with it.
     static constexpr size_t kMaxLeftBy = 4096;
     Lru<oci::Digest, std::string, oci::DigestHash> left_by{kMaxLeftBy};
-    // The fetch has stored its blob. Set by the FetchTable.
-    std::function<void(const Fetch&)> stored_by = {};
+    // Set by the FetchTable. The fetch has the blob and will store it: nothing of the others' is
+    // kept. It owns the row now, unless one that runs does; gives an owner that is at its end.
+    std::function<std::shared_ptr<Fetch>(Fetch&)> overtake = {};
 };
 
 // What becomes of what an earlier fetch left: all of it goes, or what its row doesn't count.
@@ -161,8 +162,9 @@ public:
     bool nearly_there() const;
     static constexpr Duration kNearTime = std::chrono::seconds(2);
     static constexpr Duration kQuietTime = std::chrono::milliseconds(300);
-    // Another fetch has stored the blob.
-    void overtaken();
+    // Another fetch stores the blob. false: this one is at its end, if not ended.
+    bool overtaken();
+    void own();
     // The sum of the first bytes as they came, however far it has got; nullopt while a thread is
     // at it.
     struct Front {
@@ -244,6 +246,7 @@ private:
     Task<> finish();
     Task<> store_blob();
     Task<bool> make_named();
+    Task<> clear_row();
     Task<> restart_or_fail();
     Task<> end_partial();
     Task<> salvage();
@@ -360,7 +363,8 @@ private:
     bool head_known_locked() const { return size_ && file_ && !room_wanted_ && !room_asked_; }
     uint64_t counted_ = 0;    // bytes of this blob that Space counts as used
     uint64_t row_bytes_ = 0;  // bytes of this blob that its row in the database counts
-    bool owns_ = true;
+    bool owns_ = true;        // its row, and what an earlier one left
+    bool unnamed_ = false;    // its file
     bool overtaken_ = false;  // another has stored it: nothing of this is kept
     bool unkept_ = false;     // it failed for want of room, or of a sound disk
     bool allocated_ = false;  // the file may take more than what has come

@@ -192,6 +192,7 @@ Task<> Fetch::prepare_unnamed() {
     std::lock_guard lock(mutex_);
     staging_ = std::move(staging);
     file_ = staging_->file;
+    unnamed_ = true;
 }
 
 void Fetch::adopt_staging(const meta::StagingRow& row, std::shared_ptr<store::Staging> staging) {

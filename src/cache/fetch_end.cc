@@ -27,7 +27,7 @@ Task<meta::Extents> Fetch::record() {
         if (!terms_.anew) proven = proven_now_locked();
         recorded_ = received_;
         staging = staging_;
-        if (!owns_ || overtaken_) co_return row.extents;
+        if (unnamed_ || overtaken_) co_return row.extents;
     }
     row.updated = context_.clock.wall();
     co_await context_.store.sync(staging);
@@ -72,8 +72,15 @@ Task<> Fetch::store_blob() {
         state_ = State::stored;
         co_return;
     }
-    if (!owns() && !co_await make_named()) {
-        // Its readers have it; there is no room to keep it.
+    bool kept = true;
+    {
+        std::lock_guard lock(mutex_);
+        kept = !overtaken_;
+    }
+    if (kept && context_.overtake)
+        if (const auto ending = context_.overtake(*this)) co_await ending->join();
+    if (!kept || (unnamed_ && !co_await make_named())) {
+        // Its readers have it; it is stored already, or there is no room to keep it.
         co_await drop_file();
         std::lock_guard lock(mutex_);
         state_ = State::stored;
@@ -100,7 +107,6 @@ Task<> Fetch::store_blob() {
     });
     if (!fresh) co_await context_.store.erase(digest_, row.generation);
     if (fresh && context_.stored) context_.stored();
-    if (context_.stored_by) context_.stored_by(*this);
     context_.left_by.erase(digest_);
     std::lock_guard lock(mutex_);
     row_bytes_ = fresh ? row.size : 0;
@@ -108,8 +114,23 @@ Task<> Fetch::store_blob() {
     state_ = State::stored;
 }
 
+// What another left, or is filling still, of a blob that is whole now.
+Task<> Fetch::clear_row() {
+    auto& metadata = context_.metadata;
+    const auto digest = digest_;
+    const auto row =
+        co_await context_.pool.run([&metadata, digest] { return metadata.find_staging(digest); });
+    if (!row) co_return;
+    // The file first: a row without a file is harmless.
+    co_await context_.store.discard_left_over(digest, row->generation);
+    if (!owns()) co_return;  // it counts at its owner's
+    co_await context_.pool.run([&metadata, digest] { metadata.remove_staging(digest); });
+    context_.space.release(row->extents.total());
+}
+
 // What has no name is written again under one: rare, and from the page cache.
 Task<bool> Fetch::make_named() {
+    co_await clear_row();
     auto room = context_.space.reserve(*size_);
     if (!room) co_return false;
     auto& metadata = context_.metadata;
@@ -138,6 +159,7 @@ Task<bool> Fetch::make_named() {
     }
     std::lock_guard lock(mutex_);
     staging_ = std::move(named);
+    unnamed_ = false;
     co_return true;
 }
 
@@ -202,7 +224,7 @@ Task<> Fetch::end_partial() {
     {
         std::lock_guard lock(mutex_);
         // What had no room and no known size would have none the next time.
-        any = owns_ && !overtaken_ && !have_.empty() && !doubtful_ && !mismatch_ &&
+        any = !unnamed_ && !overtaken_ && !have_.empty() && !doubtful_ && !mismatch_ &&
               (size_ || !unkept_);
     }
     if (!any) co_return co_await drop_file();
@@ -239,7 +261,7 @@ Task<> Fetch::keep_only(std::shared_ptr<store::Staging> staging, meta::Extents e
 Task<> Fetch::drop_file() {
     if (!staging_) co_return;
     co_await context_.store.discard(staging_);
-    if (owns()) {
+    if (!unnamed_) {
         auto& metadata = context_.metadata;
         const auto digest = digest_;
         co_await context_.pool.run([&metadata, digest] { metadata.remove_staging(digest); });

@@ -94,9 +94,9 @@ void Fetch::allocate_ahead(uint64_t offset) {
     uint64_t end = 0;
     {
         std::lock_guard lock(mutex_);
-        if (!whole_ || claimed_.end_from(0) < offset) return;
-        end = offset + reservation_.bytes();
-        if (size_) end = std::min(end, *size_);
+        // Beyond the end of a body that told no length nothing may stay.
+        if (!whole_ || !size_ || claimed_.end_from(0) < offset) return;
+        end = std::min(offset + reservation_.bytes(), *size_);
         allocated_ = true;
     }
     staging_->file->allocate(end);

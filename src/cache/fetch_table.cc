@@ -9,7 +9,7 @@ std::string fetch_group(const Origins& origins, const std::string& scope) {
 }
 
 FetchTable::FetchTable(FetchContext& context) : context_(context) {
-    context_.stored_by = [this](const Fetch& fetch) { overtake(fetch); };
+    context_.overtake = [this](Fetch& fetch) { return overtake(fetch); };
 }
 
 FetchTable::Joined FetchTable::join_or_start(const oci::Digest& digest,
@@ -73,12 +73,25 @@ std::shared_ptr<Fetch> FetchTable::owner(const oci::Digest& digest) const {
 }
 
 // What the others have of it is needed by their readers alone.
-void FetchTable::overtake(const Fetch& stored) {
+std::shared_ptr<Fetch> FetchTable::overtake(Fetch& winner) {
     std::lock_guard lock(mutex_);
-    const auto at = fetches_.find(stored.digest());
-    if (at == fetches_.end()) return;
-    for (const auto& fetch : at->second)
-        if (fetch.get() != &stored) fetch->overtaken();
+    const auto at = fetches_.find(winner.digest());
+    if (at == fetches_.end()) return nullptr;
+    std::shared_ptr<Fetch> ending;
+    bool owned = winner.owns();
+    for (const auto& fetch : at->second) {
+        if (fetch.get() == &winner) continue;
+        const bool runs = fetch->overtaken();
+        if (!fetch->owns()) continue;
+        if (runs) {
+            owned = true;
+        } else {
+            ending = fetch;
+        }
+    }
+    if (owned) return nullptr;
+    winner.own();
+    return ending;
 }
 
 std::shared_ptr<Fetch> FetchTable::sweeper(const oci::Digest& digest) {

@@ -55,7 +55,7 @@ private:
     // In the table until it has ended; nullptr when a fetch of the digest is there.
     std::shared_ptr<Fetch> sweeper(const oci::Digest&);
     std::shared_ptr<Fetch> owner(const oci::Digest&) const;
-    void overtake(const Fetch& stored);
+    std::shared_ptr<Fetch> overtake(Fetch& winner);
     void ended(const oci::Digest&, const Fetch*);
 
     FetchContext& context_;

@@ -196,11 +196,12 @@ TEST(Fetch, a_full_disk_is_no_space_and_leaves_nothing_reserved) {
 
 TEST(Fetch, where_room_can_be_made_it_is_made_and_the_same_origin_asked_again) {
     FetchWorld w;
-    w.space.set_limits({.max_bytes = 10'000, .min_free_bytes = 0});
+    w.space.set_limits({.max_bytes = 60'000, .min_free_bytes = 0});
+    w.space.add(45'000);
     int asked = 0;
     w.context.make_room = [&](uint64_t) -> Task<bool> {
         ++asked;
-        w.space.set_limits({.max_bytes = UINT64_MAX, .min_free_bytes = 0});
+        w.space.release(45'000);
         co_return true;
     };
     const auto content = content_of(50'000);

@@ -241,11 +241,13 @@ TEST_F(LeftOversTest, an_evicted_file_that_the_disk_keeps_counts_until_it_goes) 
     EXPECT_FALSE(stored(old));
     EXPECT_FALSE(stored(relayed));
     wait(3s);
-    EXPECT_EQ(on_disk(), 600 * kKib);
-    EXPECT_EQ(machine->space().used(), 600 * kKib);
+    // What had room of the other stays for the next request.
+    const uint64_t part = staged(relayed);
+    EXPECT_EQ(on_disk(), 600 * kKib + part);
+    EXPECT_EQ(machine->space().used(), 600 * kKib + part);
     machine->files().set_error_rates({});
     wait(3s);
-    EXPECT_EQ(on_disk(), 0u);
+    EXPECT_EQ(on_disk(), part);
     expect_all_counted();
     EXPECT_TRUE(machine->metadata().erasures(std::nullopt, 10).empty());
 }

