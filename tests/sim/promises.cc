@@ -199,6 +199,10 @@ void World::after_crash() {
         if (!troubles_.loses_bytes() && !given.damaged && lost > 2 * record + 65536)
             wrong(fmt::format("{}: the crash lost {} bytes", digest.text(), lost));
         given.bytes = kept;
+        // What is gone may be asked for again.
+        for (auto gap = kept.first_gap(0, text->size()); gap;
+             gap = kept.first_gap(gap->end, text->size()))
+            for (auto& [registry, bytes] : given.by) bytes.erase(gap->first, gap->end);
     }
 }
 
