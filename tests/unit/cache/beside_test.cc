@@ -142,6 +142,8 @@ TEST_F(BesideTest, what_is_fetched_beside_is_stored_and_counted_once) {
 TEST_F(BesideTest, a_crash_leaves_nothing_of_what_was_fetched_beside) {
     other().bytes_per_second = 3000;
     mirror().bytes_per_second = 100 * kKib;
+    options.tiers = true;  // for the pass over what was left
+    options.eviction.min_free_bytes = 0;
     boot();
     const auto digest = both(300 * kKib);
     start(digest, {}, {}, kOther);
