@@ -62,6 +62,9 @@ BodyAction Segment::on_head(const upstream::BlobHead& head) {
         {
             std::lock_guard lock(fetch_->mutex_);
             fetch_->prove_locked(*origin, head);
+            // What comes whatever was asked for is taken, where all of it is wanted.
+            if (head.all && head.whole_size && fetch_->whole_ && fetch_->segments_.size() == 1)
+                limit = *head.whole_size;
         }
         return under_way();
     } catch (...) {
