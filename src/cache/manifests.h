@@ -10,6 +10,7 @@
 // time-outs change nothing that is known.
 #pragma once
 #include <exception>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -66,6 +67,9 @@ private:
     // How long the upstream is waited for before the stale answer; nullopt: it isn't asked now.
     std::optional<Duration> patience(const Target&, std::string_view tag, const KnownTag&,
                                      TimePoint asked_before) const;
+
+    Task<ManifestView> wait_for(TargetPtr, std::string tag, std::string key,
+                                std::function<Task<ManifestView>()> work, Duration wait);
 
     // manifests_ask.cc. From an upstream, unless it said no a moment ago.
     Task<ManifestView> ask(TargetPtr, oci::Reference, bool head, TimePoint until);

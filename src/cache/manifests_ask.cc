@@ -254,7 +254,12 @@ Task<ManifestView> Manifests::revalidate(TargetPtr target, std::string tag, Know
             auto served = co_await find_told(target, *told, *upstream, nullptr);
             // A tag that was only resolved before stays a name for a digest: bytes are for those
             // who ask for them.
-            if (!served && kept) co_return co_await download(target, reference);
+            if (!served && kept) {
+                // The upstream's word, although its bytes are still to come.
+                known.refuted = true;
+                remember_still(*target, tag, known);
+                co_return co_await download(target, reference);
+            }
             co_await confirm(target, tag, told, served, upstream);
             view.manifest = served ? served : told;
             co_return view;

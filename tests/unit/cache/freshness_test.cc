@@ -151,6 +151,20 @@ TEST_F(FreshnessTest, who_asks_more_seldom_than_the_ttl_gets_what_the_tag_is_now
     }
 }
 
+TEST_F(FreshnessTest, once_the_upstream_has_said_that_the_tag_moved_the_old_one_is_not_given) {
+    options.freshness.ttl = 1s;
+    boot();
+    simple("v1");
+    manifest("v1");
+    const auto now = simple("v1");
+    wait(3s);
+    mirror().latency = 200ms;  // the HEAD is in time, the GET behind it is not
+    const auto view = manifest("v1");
+    ASSERT_TRUE(view);
+    EXPECT_EQ(view->manifest->digest, now);
+    EXPECT_FALSE(view->stale);
+}
+
 TEST_F(FreshnessTest, a_tag_that_is_always_asked_for_is_not_stale_for_ever) {
     options.freshness.ttl = 60s;
     options.freshness.max_stale = 10min;
