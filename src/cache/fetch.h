@@ -271,6 +271,7 @@ private:
     void want_room(uint64_t bytes);
     uint64_t foreseen_locked();
     uint64_t unpromised_locked(uint64_t total) const;
+    uint64_t taken_locked(const meta::Extents& claimed) const;
     Task<> ensure_room();
     Failure no_room() const;
     void count_space_locked(uint64_t total);
@@ -361,16 +362,17 @@ private:
     bool room_asked_ = false;   // the size is known, and whether there is room for it is not yet
     // Whoever is told the size is told, too, whether this will be kept or relayed.
     bool head_known_locked() const { return size_ && file_ && !room_wanted_ && !room_asked_; }
-    uint64_t counted_ = 0;    // bytes of this blob that Space counts as used
-    uint64_t row_bytes_ = 0;  // bytes of this blob that its row in the database counts
-    bool owns_ = true;        // its row, and what an earlier one left
-    bool unnamed_ = false;    // its file
-    bool overtaken_ = false;  // another has stored it: nothing of this is kept
-    bool unkept_ = false;     // it failed for want of room, or of a sound disk
-    bool allocated_ = false;  // the file may take more than what has come
-    bool resumed_ = false;    // bytes of an earlier process are in the file
-    bool shown_ = false;      // a reader was given bytes
-    bool mismatch_ = false;   // all has arrived, and it is not the blob
+    uint64_t counted_ = 0;       // bytes of this blob that Space counts as used
+    uint64_t row_bytes_ = 0;     // bytes of this blob that its row in the database counts
+    bool owns_ = true;           // its row, and what an earlier one left
+    bool unnamed_ = false;       // its file
+    bool overtaken_ = false;     // another has stored it: nothing of this is kept
+    bool unkept_ = false;        // it failed for want of room, or of a sound disk
+    bool allocated_ = false;     // the file may take more than what has come
+    uint64_t allocated_to_ = 0;  // of the file, from its start
+    bool resumed_ = false;       // bytes of an earlier process are in the file
+    bool shown_ = false;         // a reader was given bytes
+    bool mismatch_ = false;      // all has arrived, and it is not the blob
     bool verified_ = false;
     bool doubtful_ = false;  // origins disagree about the size: nothing of this is kept
     bool head_given_ = false;

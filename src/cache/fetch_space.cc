@@ -18,6 +18,15 @@ uint64_t Fetch::unpromised_locked(uint64_t total) const {
     return total - std::min(total, counted_ + reservation_.bytes());
 }
 
+// What is written or allocated ahead takes room on the disk, wherever the next bytes come.
+uint64_t Fetch::taken_locked(const meta::Extents& claimed) const {
+    uint64_t bytes = claimed.total();
+    for (auto gap = claimed.first_gap(0, allocated_to_); gap;
+         gap = claimed.first_gap(gap->end, allocated_to_))
+        bytes += gap->end - gap->first;
+    return bytes;
+}
+
 // What is to be on the disk, as far as it can be foreseen: all of a whole blob; of ranges what is
 // here and the chunks that are wanted. 0 before the size is known.
 uint64_t Fetch::foreseen_locked() {
@@ -39,7 +48,7 @@ bool Fetch::reserve() {
         count_written_locked();
         const uint64_t left = unpromised_locked(foreseen_locked());
         const uint64_t ahead = counted_ + reservation_.bytes() -
-                               std::min(claimed_.total(), counted_ + reservation_.bytes());
+                               std::min(taken_locked(claimed_), counted_ + reservation_.bytes());
         if (ahead >= std::max<uint64_t>(room_bytes_, 1) || (left == 0 && room_bytes_ == 0))
             return true;
         need = room_bytes_ - std::min(room_bytes_, ahead);
@@ -58,7 +67,7 @@ bool Fetch::reserve_for(uint64_t first, uint64_t end) {
         count_written_locked();
         meta::Extents all = claimed_;
         all.insert(first, end);
-        rest = unpromised_locked(all.total());
+        rest = unpromised_locked(taken_locked(all));
         step = std::max(rest, context_.options.space_step_bytes);
         const uint64_t foreseen = foreseen_locked();
         if (foreseen > 0) step = std::clamp(unpromised_locked(foreseen), rest, step);
@@ -96,8 +105,10 @@ void Fetch::allocate_ahead(uint64_t offset) {
         std::lock_guard lock(mutex_);
         // Beyond the end of a body that told no length nothing may stay.
         if (!whole_ || !size_ || claimed_.end_from(0) < offset) return;
-        end = std::min(offset + reservation_.bytes(), *size_);
+        const uint64_t promised = counted_ + reservation_.bytes();
+        end = std::min(offset + promised - std::min(taken_locked(claimed_), promised), *size_);
         allocated_ = true;
+        allocated_to_ = std::max(allocated_to_, end);
     }
     staging_->file->allocate(end);
 }

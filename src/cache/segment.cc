@@ -123,7 +123,8 @@ Segment::Step Segment::next_step(uint64_t available) {
     if (const auto gap = fetch_->claimed_.first_gap(cursor_, cursor_ + bytes))
         bytes = gap->end - cursor_;
     fetch_->claimed_.insert(cursor_, cursor_ + bytes);
-    if (fetch_->unpromised_locked(fetch_->claimed_.total()) == 0) return {Step::What::write, bytes};
+    if (fetch_->unpromised_locked(fetch_->taken_locked(fetch_->claimed_)) == 0)
+        return {Step::What::write, bytes};
     fetch_->claimed_.erase(cursor_, cursor_ + bytes);
     return {Step::What::reserve, bytes};
 }
