@@ -189,6 +189,7 @@ Task<> Fetch::restart_or_fail() {
         if (again) {
             have_.clear();
             claimed_.clear();
+            allocated_to_ = 0;
             wanted_.clear();
             // A head that was given promised this size; a right blob of another size can't be
             // served under it.
