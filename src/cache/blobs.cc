@@ -222,12 +222,16 @@ Task<> Blobs::remember_missing(TargetPtr target, oci::Digest digest) {
     if (missing_) co_await missing_(target, digest);
 }
 
-Task<> Blobs::link(TargetPtr target, oci::Digest digest) {
+Task<> Blobs::link(TargetPtr target, oci::Digest digest, bool proved) {
     const uint64_t as_of = metadata_.removals();
     if (links_.get(pair_key(target->repository, sum_text(digest)))) co_return;
-    auto put = [this, target, digest] {
-        metadata_.link(target->repository, digest);
-        return true;
+    auto put = [this, target, digest, proved] {
+        if (proved) {
+            metadata_.link(target->repository, digest);
+            return true;
+        }
+        link_by_word(metadata_, target->repository, digest);
+        return metadata_.linked(target->repository, digest);
     };
     if (co_await ask_disk(pool_, std::move(put), false))
         remember_link(target->repository, digest, as_of);
@@ -260,7 +264,7 @@ Task<std::optional<Told>> Blobs::pass_gate(TargetPtr target, oci::Digest digest,
             negatives_.forget(negative_key(*target, digest));
         }
         if (told && known.here() && proves(*told, {digest, known.size(), known.private_of, ""})) {
-            co_await link(target, digest);
+            co_await link(target, digest, true);
             known.linked = true;
             co_return told;
         }
@@ -396,7 +400,8 @@ Task<BlobView> Blobs::fetch(TargetPtr target, oci::Digest digest, std::vector<Wa
     // A whole blob is linked when it is stored; the chunks of a range may outlive this process. Of
     // a copy that it has no claim to, the last byte decides.
     const bool by_told = told && !fetch->proven(target->repository);
-    if (!known.linked && !known.anew && (by_told || !wanted.empty())) co_await link(target, digest);
+    if (!known.linked && !known.anew && (by_told || !wanted.empty()))
+        co_await link(target, digest, false);
     view.upstream = std::make_shared<const std::string>(fetch->upstream_name());
     if (const auto failure = fetch->failure()) view.from = From::relay;
     view.readable = std::make_shared<FetchReadable>(std::move(fetch), relays_);

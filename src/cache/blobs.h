@@ -98,7 +98,8 @@ private:
     Origins origins_for(const Target&, const Known&);
     std::shared_ptr<const void> hold(const oci::Digest&);
     // Linked in the database, or else (it can't be written now) only served.
-    Task<> link(TargetPtr, oci::Digest);
+    // `proved`: the gate was passed; else its upstream has only said that it has it.
+    Task<> link(TargetPtr target, oci::Digest digest, bool proved);
     void remember_link(std::string_view repository, const oci::Digest&, uint64_t as_of);
     Task<BlobView> relay(TargetPtr, oci::Digest, Known, std::optional<Told>, TimePoint deadline);
     std::string negative_key(const Target&, const oci::Digest&) const;

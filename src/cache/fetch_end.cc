@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "cache/fetch.h"
+#include "cache/gate.h"
 
 namespace weir::cache {
 namespace {
@@ -33,7 +34,7 @@ Task<meta::Extents> Fetch::record() {
     co_await context_.store.sync(staging);
     auto& metadata = context_.metadata;
     co_await context_.pool.run([&metadata, row, proven] {
-        for (const auto& repository : proven) metadata.link(repository, row.digest);
+        for (const auto& repository : proven) link_by_word(metadata, repository, row.digest);
         metadata.put_staging(row);
     });
     row_bytes_ = row.extents.total();

@@ -26,4 +26,11 @@ std::string login_scope(const Target& target) {
     return scope;
 }
 
+void link_by_word(meta::Metadata& metadata, std::string_view repository,
+                  const oci::Digest& digest) {
+    if (const auto blob = metadata.find_blob(digest); blob && (blob->on_disk || blob->in_s3))
+        return;
+    if (!metadata.find_manifest(digest)) metadata.link(repository, digest);
+}
+
 }  // namespace weir::cache

@@ -21,6 +21,7 @@
 #include <string_view>
 
 #include "cache/types.h"
+#include "meta/metadata.h"
 #include "oci/digest.h"
 
 namespace weir::cache {
@@ -45,6 +46,10 @@ bool proves(const Told&, const Held&);
 
 // A HEAD of one of the target's upstreams could prove it.
 bool head_may_prove(const Target&, std::string_view private_of);
+
+// The repository may have what its upstream says of a blob, before the last byte has proved it.
+// That is no claim to a blob or manifest of this digest that is here, or has come meanwhile.
+void link_by_word(meta::Metadata&, std::string_view repository, const oci::Digest&);
 
 // Bytes that come with a login are not mixed with others while they come: what is fetched under one
 // login scope is shared within it. "": nobody of the target has a login for the repository.

@@ -331,20 +331,6 @@ std::optional<Duration> Manifests::patience(const Target& target, std::string_vi
     return first && is_usable(target.candidates.front()) ? kFirstWait : Duration{};
 }
 
-// So long, or, once the upstream has said that the tag has moved, for what it is now.
-Task<ManifestView> Manifests::wait_for(TargetPtr target, std::string tag, std::string key,
-                                       std::function<Task<ManifestView>()> work, Duration wait) {
-    const TimePoint until = deadline();
-    try {
-        co_return co_await flights_.run(key, work, clock_.now() + wait);
-    } catch (const Failure& failure) {
-        const auto now = tags_.get(pair_key(target->repository, tag));
-        const bool moved = now && now->refuted && failure.kind() == Kind::upstream_timeout;
-        if (!moved || clock_.now() >= until) throw;
-    }
-    co_return co_await flights_.run(key, work, until);
-}
-
 Task<ManifestView> Manifests::known_tag(TargetPtr target, std::string tag, KnownTag known,
                                         bool head, std::exception_ptr* unread) {
     const TimePoint asked_before{
@@ -367,7 +353,7 @@ Task<ManifestView> Manifests::known_tag(TargetPtr target, std::string tag, Known
             flights_.start_behind(key, work);
         } else {
             try {
-                auto checked = co_await wait_for(target, tag, key, work, *wait);
+                auto checked = co_await flights_.run(key, work, clock_.now() + *wait);
                 if (checked.manifest && (head || checked.manifest->bytes)) co_return checked;
             } catch (const Failure&) {
                 // What is refuted is no answer while its bytes are not here either.

@@ -68,8 +68,6 @@ private:
     std::optional<Duration> patience(const Target&, std::string_view tag, const KnownTag&,
                                      TimePoint asked_before) const;
 
-    Task<ManifestView> wait_for(TargetPtr, std::string tag, std::string key,
-                                std::function<Task<ManifestView>()> work, Duration wait);
 
     // manifests_ask.cc. From an upstream, unless it said no a moment ago.
     Task<ManifestView> ask(TargetPtr, oci::Reference, bool head, TimePoint until);

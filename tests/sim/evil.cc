@@ -120,7 +120,10 @@ void Evil::ended(const Ask& ask) {
     const auto right = right_.find(ask.id);
     if (right == right_.end() || ask.bytes == 0) return;
     const uint64_t end = ask.what == What::blob ? ask.next : ask.bytes;
-    given_[right->second].insert(end - ask.bytes, end);
+    meta::Extents& given = given_[right->second.digest];
+    const uint64_t first = end - ask.bytes, but = right->second.but.value_or(end);
+    given.insert(first, std::min(but, end));
+    if (but + 1 < end) given.insert(std::max(first, but + 1), end);
 }
 
 Serving Evil::status(int status) {
@@ -146,9 +149,12 @@ Serving Evil::away(const Ask& ask) {
     const char* kind = ask.what == What::blob ? "blobs" : "manifests";
     std::string place = kAway[random_.below(std::size(kAway))];
     if (chance(0.2)) place = fmt::format("{}/{}/{}", own, kind, ask.reference);
-    if (chance(0.3))
-        place = fmt::format("https://m0.r0.sim/v2/lib/app0/{}/{}", kind,
-                            chance(0.5) ? any().text() : ask.reference);
+    if (chance(0.3)) {
+        // It gives what is public there to anybody.
+        const std::string what = chance(0.5) ? any().text() : ask.reference;
+        place = fmt::format("https://m0.r0.sim/v2/lib/app0/{}/{}", kind, what);
+        if (const auto digest = oci::Digest::parse(what)) yes_.insert(*digest);
+    }
     if (!place.empty()) serving.fields.list.emplace_back("Location", place);
     return serving;
 }
@@ -179,7 +185,7 @@ Serving Evil::manifest(Ask& ask) {
     const Text* right = digest ? truth(*digest) : nullptr;
     if (right != nullptr && content_.manifests.contains(*digest) && chance(0.3)) {
         Serving serving = with_body(200, **right, content_.manifests.at(*digest).media_type);
-        if (ask.method != "HEAD") right_.emplace(ask.id, *digest);
+        if (ask.method != "HEAD") right_.emplace(ask.id, Right{*digest, std::nullopt});
         return serving;
     }
     std::string body = lying_document();
@@ -206,7 +212,11 @@ Serving Evil::blob(Ask& ask) {
     if (!true_bytes && serving.length > 0) serving.flip_at = random_.below(serving.length);
     const uint64_t size = serving.length;
     if (ask.ranged && ask.first < size && chance(0.6)) part(serving, ask);
-    if (true_bytes && ask.method != "HEAD") right_.emplace(ask.id, *digest);
+    if (right != nullptr && ask.method != "HEAD") {
+        Right what{*digest, std::nullopt};
+        if (serving.flip_at) what.but = serving.first + *serving.flip_at;
+        right_.emplace(ask.id, what);
+    }
     return serving;
 }
 

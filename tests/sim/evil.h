@@ -52,7 +52,12 @@ private:
     SeededRandom random_;
     std::set<oci::Digest> yes_;
     std::map<oci::Digest, meta::Extents> given_;
-    std::map<uint64_t, oci::Digest> right_;  // by request: its body is right
+    // By request: its body is right, but for the byte of the whole at `but`.
+    struct Right {
+        oci::Digest digest;
+        std::optional<uint64_t> but;
+    };
+    std::map<uint64_t, Right> right_;
     uint64_t asked_ = 0;
 };
 

@@ -313,8 +313,9 @@ void Street::run() {
     if (!await("the neighbour", [this] { return visitors_ == 0; }, 1h)) return;
     bool done = false;
     scope_.spawn(loops_[0], [this, &done]() -> Task<> {
-        // Whoever has left is forgotten, and so is what was begun for them.
-        co_await sleep_for(2min);
+        // Whoever has left is forgotten, and so is what was begun for them; a blob without end
+        // ends with the disk.
+        co_await sleep_for(10min);
         const auto snapshot = co_await machine_->cache().snapshot();
         if (snapshot.fetches + snapshot.fetches_waiting + snapshot.relays + snapshot.readers > 0)
             wrong(fmt::format("{} fetches, {} waiting, {} relays and {} readers are left",

@@ -75,7 +75,7 @@ Task<> Street::loiter(const cache::BlobView& view, size_t route, const oci::Dige
     const bool greedy = evil_random_.unit() < 0.5;
     const uint64_t at_once = greedy ? 65536 : 1 + evil_random_.below(2000);
     std::string all, buffer;
-    for (uint64_t n = greedy ? 10'000 : evil_random_.below(20); n > 0; --n) {
+    for (uint64_t n = greedy ? 10'000 : evil_random_.below(20); n > 0 && !over_; --n) {
         if (!greedy) co_await sleep_for(between(evil_random_, 0s, 5s));
         const auto bytes = co_await reader->next(at_once);
         if (!bytes) break;

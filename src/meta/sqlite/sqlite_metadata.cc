@@ -86,9 +86,10 @@ std::optional<oci::Digest> subject_of(const ManifestRow& row) {
     return parsed->subject[0].digest;
 }
 
-// Unless it is known, and right.
-void insert_manifest(Connection& c, const ManifestRow& row,
+// Unless it is known, and right. true: links were dropped that were made before anything was here.
+bool insert_manifest(Connection& c, const ManifestRow& row,
                      const std::optional<oci::Digest>& subject, std::string_view repository) {
+    const bool known = Query(c, "SELECT 1 FROM manifests WHERE digest = ?", row.digest).next();
     Query(c,
           "INSERT INTO manifests (digest, media_type, bytes, created, accessed, upstream, "
           "private_of, subject, repository) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
@@ -102,6 +103,7 @@ void insert_manifest(Connection& c, const ManifestRow& row,
         Query(c, "UPDATE manifests SET private_of = '' WHERE digest = ? AND private_of <> ''",
               row.digest)
             .run();
+    return !known && !row.private_of.empty() && drop_links(c, row.digest, repository);
 }
 
 }  // namespace
@@ -190,8 +192,9 @@ void SqliteEngine::put_manifest(const ManifestRow& row, std::string_view reposit
                       "(weir.cache.metadataBytes)");
     const auto subject = subject_of(row);
     std::vector<oci::Digest> unpinned;
+    bool unlinked = false;
     database_.write([&](Connection& c) {
-        insert_manifest(c, row, subject, repository);
+        unlinked = insert_manifest(c, row, subject, repository);
         trim_manifests(c, row, repository);
         uint64_t manifest = 0;
         bool in_s3 = false;
@@ -215,6 +218,7 @@ void SqliteEngine::put_manifest(const ManifestRow& row, std::string_view reposit
             unpinned =
                 set_tag(c, id, repository, tag, TagRow{row.digest, row.created, row.upstream});
     });
+    if (unlinked) removals_.raise();
     pins_.forget(unpinned);
 }
 

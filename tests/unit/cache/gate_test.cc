@@ -158,6 +158,23 @@ TEST_F(GateTest, within_one_upstream_a_head_proves_what_came_with_a_login) {
     EXPECT_EQ(asked(0), Methods{"HEAD"});
 }
 
+TEST_F(GateTest, a_part_of_a_blob_is_no_claim_to_the_private_manifest_of_that_digest) {
+    with_login(0);
+    boot();
+    for (const bool comes_first : {true, false}) {
+        const auto image = tagged({blob(100), blob(1000)});
+        // It says that it has a blob of this digest, and gives whatever bytes.
+        content.blobs[image] = std::make_shared<const std::string>(10 * kKib, 'x');
+        content.put_blob(1, "lab/app", image);
+        internet.given(image).damaged = true;
+        if (!comes_first) ASSERT_TRUE(manifest("v1"));
+        read(image, {{0, 9}}, {}, "evil/app");
+        if (comes_first) ASSERT_TRUE(manifest(image.text()));
+        EXPECT_FALSE(manifest(image.text(), false, "evil/app")) << comes_first;
+        wait(10min);
+    }
+}
+
 TEST_F(GateTest, an_upstream_that_says_yes_to_every_head_gets_nobody_anothers_private_bytes) {
     with_login(0);
     boot();

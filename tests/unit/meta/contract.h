@@ -210,6 +210,25 @@ TEST_P(MetadataContract, what_came_with_a_login_is_private_until_it_comes_withou
     EXPECT_EQ(db->find_manifest(digest_of(2))->private_of, "");
 }
 
+TEST_P(MetadataContract, a_link_from_before_is_no_claim_to_what_then_comes_with_a_login) {
+    for (const uint64_t number : {1, 2}) db->link("a/other", digest_of(number));
+    BlobRow blob = blob_row(1);
+    ManifestRow manifest = manifest_row(2);
+    blob.private_of = manifest.private_of = "corp";
+    const uint64_t before = db->removals();
+    db->put_blob(blob, kRepository);
+    db->put_manifest(manifest, kRepository, {}, "");
+    EXPECT_GT(db->removals(), before);
+    for (const uint64_t number : {1, 2}) {
+        EXPECT_TRUE(db->linked(kRepository, digest_of(number)));
+        EXPECT_FALSE(db->linked("a/other", digest_of(number)));
+    }
+    // One that was proved since stays.
+    db->link("a/other", digest_of(2));
+    db->put_manifest(manifest, kRepository, {}, "");
+    EXPECT_TRUE(db->linked("a/other", digest_of(2)));
+}
+
 TEST_P(MetadataContract, a_removed_manifest_is_gone) {
     db->put_manifest(manifest_row(1), kRepository, {}, "");
     EXPECT_TRUE(db->remove_manifest(digest_of(1)));
