@@ -222,11 +222,12 @@ Task<> Blobs::remember_missing(TargetPtr target, oci::Digest digest) {
     if (missing_) co_await missing_(target, digest);
 }
 
-Task<> Blobs::link(TargetPtr target, oci::Digest digest, bool proved) {
+Task<> Blobs::link(TargetPtr target, oci::Digest digest, Proof proof) {
     const uint64_t as_of = metadata_.removals();
     if (links_.get(pair_key(target->repository, sum_text(digest)))) co_return;
-    auto put = [this, target, digest, proved] {
-        if (proved) {
+    auto put = [this, target, digest, proof] {
+        const bool of_fetch = proof == Proof::fetch && !metadata_.find_manifest(digest);
+        if (proof == Proof::gate || of_fetch) {
             metadata_.link(target->repository, digest);
             return true;
         }
@@ -264,7 +265,7 @@ Task<std::optional<Told>> Blobs::pass_gate(TargetPtr target, oci::Digest digest,
             negatives_.forget(negative_key(*target, digest));
         }
         if (told && known.here() && proves(*told, {digest, known.size(), known.private_of, ""})) {
-            co_await link(target, digest, true);
+            co_await link(target, digest, Proof::gate);
             known.linked = true;
             co_return told;
         }
@@ -400,8 +401,9 @@ Task<BlobView> Blobs::fetch(TargetPtr target, oci::Digest digest, std::vector<Wa
     // A whole blob is linked when it is stored; the chunks of a range may outlive this process. Of
     // a copy that it has no claim to, the last byte decides.
     const bool by_told = told && !fetch->proven(target->repository);
+    const bool of_fetch = by_told && proves(*told, {digest, view.size, fetch->private_of(), ""});
     if (!known.linked && !known.anew && (by_told || !wanted.empty()))
-        co_await link(target, digest, false);
+        co_await link(target, digest, of_fetch ? Proof::fetch : Proof::word);
     view.upstream = std::make_shared<const std::string>(fetch->upstream_name());
     if (const auto failure = fetch->failure()) view.from = From::relay;
     view.readable = std::make_shared<FetchReadable>(std::move(fetch), relays_);

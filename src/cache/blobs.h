@@ -98,8 +98,9 @@ private:
     Origins origins_for(const Target&, const Known&);
     std::shared_ptr<const void> hold(const oci::Digest&);
     // Linked in the database, or else (it can't be written now) only served.
-    // `proved`: the gate was passed; else its upstream has only said that it has it.
-    Task<> link(TargetPtr target, oci::Digest digest, bool proved);
+    // What an upstream's word was compared with: what is here, what a fetch brings now, or nothing.
+    enum class Proof { gate, fetch, word };
+    Task<> link(TargetPtr target, oci::Digest digest, Proof);
     void remember_link(std::string_view repository, const oci::Digest&, uint64_t as_of);
     Task<BlobView> relay(TargetPtr, oci::Digest, Known, std::optional<Told>, TimePoint deadline);
     std::string negative_key(const Target&, const oci::Digest&) const;

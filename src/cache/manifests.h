@@ -68,7 +68,6 @@ private:
     std::optional<Duration> patience(const Target&, std::string_view tag, const KnownTag&,
                                      TimePoint asked_before) const;
 
-
     // manifests_ask.cc. From an upstream, unless it said no a moment ago.
     Task<ManifestView> ask(TargetPtr, oci::Reference, bool head, TimePoint until);
     // Upstream work; each is the body of a flight.
