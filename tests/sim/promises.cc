@@ -199,6 +199,7 @@ void World::after_crash() {
         if (!troubles_.loses_bytes() && !given.damaged && lost > 2 * record + 65536)
             wrong(fmt::format("{}: the crash lost {} bytes", digest.text(), lost));
         given.bytes = kept;
+        for (auto& [registry, bytes] : given.by) bytes = kept;
     }
 }
 
