@@ -70,10 +70,11 @@ TEST(AccessLine, holds_no_login_that_stands_where_a_host_is_wanted) {
          {std::string("robot:geheim@docker.io"), std::string("geheim@docker.io"),
           "robot:geheim" + fill + "@docker.io"}) {
         Sample sample;
-        const std::string query = "ns=" + host, encoded = "ns=robot%3Ageheim%40docker.io";
+        const std::string asked = "ns=" + host;
+        const std::string_view query = asked, encoded = "ns=robot%3Ageheim%40docker.io";
         sample.request.host = host;
         sample.response.notes.detail = "no upstream for \"robot:geheim@docker.io\"";
-        for (const auto& each : {query, encoded}) {
+        for (const std::string_view each : {query, encoded}) {
             sample.request.query = each;
             EXPECT_THAT(sample.line(log::Format::json), Not(HasSubstr("geheim"))) << host;
             EXPECT_THAT(sample.line(log::Format::text), Not(HasSubstr("geheim"))) << host;
