@@ -520,7 +520,7 @@ def test_what_a_kill_or_a_break_leaves_on_the_disk_is_what_is_counted(new_front,
     assert 16 * MB <= tiers.counted(weir).staging <= 30 * MB
 
     front.heal()
-    front.rule({"kind": "blob"}, status=404)
+    front.rule({"kind": "blob", "method": "GET"}, status=404)
     front.rule({"kind": "blob", "method": "GET"}, times=1, status=0, cut_after=20 * MB)
     assert 0 < wire.fetch(weir, path_of("lab/broken", broken)).count < broken.size
     eventually(settled, say="the disk to take what is counted, after a break")
